@@ -1,0 +1,75 @@
+//! What every benchmark answers to, and the list of those that there are.
+
+use std::path::PathBuf;
+
+use crate::error::DataError;
+use crate::metric::Score;
+use crate::pope::Pope;
+use crate::prediction::Prediction;
+use crate::sample::Sample;
+use crate::source::DataSource;
+use crate::task::{PromptStyle, Protocol, Task};
+
+/// Every benchmark that this build knows, in the order of the papers' tables.
+pub static REGISTRY: &[&dyn Benchmark] = &[&Pope];
+
+/// The benchmark of that task, `None` while it has no file yet.
+pub fn benchmark(task: Task) -> Option<&'static dyn Benchmark> {
+    REGISTRY.iter().copied().find(|benchmark| benchmark.task() == task)
+}
+
+/// A benchmark: what is fixed about it before any data are read.
+pub trait Benchmark: Sync {
+    /// Its id.
+    fn task(&self) -> Task;
+    /// One line for `list`: what it measures, and where that is published.
+    fn about(&self) -> &'static str;
+    /// The split behind the paper's number.
+    fn default_split(&self) -> &'static str;
+    /// How many questions that split has.
+    fn default_size(&self) -> usize;
+    /// The id of the metric that tables show.
+    fn headline(&self) -> &'static str;
+    /// How many tokens an answer may have (LLaVA's evaluation scripts).
+    fn max_new_tokens(&self) -> usize;
+    /// What to download, and into which folder, in one line.
+    fn data_hint(&self) -> &'static str;
+    /// Finds the data under `source`, recognises their layout and reads all but the pictures.
+    fn load(&self, source: &DataSource) -> Result<Box<dyn Dataset>, DataError>;
+}
+
+/// A benchmark with its data.
+pub trait Dataset: Send + Sync {
+    /// What was found: layout, split, files.
+    fn provenance(&self) -> &Provenance;
+    /// The questions, in the order of the source.
+    fn samples(&self) -> &[Sample];
+    /// The text that goes with the picture of sample `index`, without conversation template or image marker.
+    fn prompt(&self, index: usize, style: PromptStyle) -> String;
+    /// Which sample a prediction of somebody's file is about; `None` if there is no such sample.
+    fn locate(&self, prediction: &Prediction) -> Option<usize>;
+    /// Scores `answers`, one entry a sample in dataset order, `None` where there is no answer. A pure function.
+    fn score(&self, answers: &[Option<String>], protocol: Protocol) -> Result<Score, DataError>;
+}
+
+/// A file that was read, as the manifest records it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SourceFile {
+    /// Where it lies.
+    pub path: PathBuf,
+    /// Its SHA-256, in hexadecimal.
+    pub sha256: String,
+}
+
+/// What a dataset was made from.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Provenance {
+    /// The layout that was recognised, in words: "LLaVA playground/data/eval".
+    pub layout: &'static str,
+    /// The split, for instance `coco-8910`.
+    pub split: String,
+    /// The files that hold questions and labels.
+    pub files: Vec<SourceFile>,
+    /// Where pictures were looked for, in that order.
+    pub picture_folders: Vec<PathBuf>,
+}

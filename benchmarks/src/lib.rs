@@ -1,0 +1,25 @@
+//! What a benchmark is: where its data lie, what it asks, how an answer is read and scored.
+//!
+//! Knows no model and links no libtorch. One file per benchmark, all in the same order: what it is and its
+//! source, constants, types, load, prompt, parse, score, tests. [`REGISTRY`] lists them; adding one is a file
+//! and a line there.
+
+mod benchmark;
+mod error;
+mod jsonl;
+mod metric;
+mod picture;
+mod pope;
+mod prediction;
+mod sample;
+mod source;
+mod task;
+
+pub use benchmark::{Benchmark, Dataset, Provenance, REGISTRY, SourceFile, benchmark};
+pub use error::DataError;
+pub use metric::{Metric, MetricId, Ratio, SampleScore, Score, Term};
+pub use picture::{Picture, PictureError, PictureStore};
+pub use prediction::{Prediction, PredictionFile, PredictionKey, PredictionOutcome};
+pub use sample::{Sample, SampleId};
+pub use source::DataSource;
+pub use task::{PromptStyle, Protocol, Task, UnknownName};

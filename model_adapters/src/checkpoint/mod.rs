@@ -1,0 +1,17 @@
+//! A checkpoint on disk: which layout it has, what its configuration says, and its tensors, memory-mapped and
+//! checked against that configuration before any is used. No libtorch here.
+
+mod config;
+mod error;
+mod expected;
+mod layout;
+mod open;
+mod tensors;
+
+pub use config::{
+    Activation, GenerationConfig, LlamaConfig, ProjectorConfig, ProjectorKind, SelectFeature, TowerConfig, TowerKind,
+};
+pub use error::CheckpointError;
+pub use layout::Layout;
+pub use open::Checkpoint;
+pub use tensors::{Dtype, Module, TensorView};

@@ -1,0 +1,1 @@
+//! The libtorch runner: vision tower, projector, decoder, generation.
