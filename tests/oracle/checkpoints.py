@@ -1,0 +1,108 @@
+"""Two tiny random checkpoints, five pictures, and what the reference programs make of them.
+
+Writes tests/fixtures/checkpoints; the README.md there explains every file and tensor. The weights are drawn from a
+fixed seed, rounded to 16 bit and written; the expectations come from the written files, computed in float32.
+
+    python tests/oracle/checkpoints.py               write the fixtures
+    python tests/oracle/checkpoints.py --search 50   try seeds 0 to 49 for each checkpoint, write nothing
+"""
+
+import argparse
+import math
+import pathlib
+import shutil
+import tempfile
+
+import torch
+import transformers
+from safetensors.torch import save_file
+
+from tiny import llava_hf, vila15
+from tiny.decoding import MAX_NEW_TOKENS
+from tiny.files import write_json
+from tiny.pictures import write_pictures
+from tiny.tokenizer import sentencepiece_model
+
+FIXTURES = pathlib.Path(__file__).resolve().parent.parent / "fixtures" / "checkpoints"
+CHECKPOINTS = [(llava_hf, "tiny-llava-hf", 58), (vila15, "tiny-vila15", 4)]
+
+# What a seed must give: no float32 noise (about 1e-5) can flip a token, answers depend on picture and on question,
+# and at least one ends by itself.
+SMALLEST_MARGIN = 0.02
+SHARE_OF_DISTINCT_ANSWERS = 0.8
+SHARE_OF_DISTINCT_TOKENS = 0.3
+
+
+def faults(cases):
+    """Why these cases make no good test; empty where they do."""
+    answers = [tuple(case["tokens"]) for case in cases]
+    first_tokens = {answer[0] for answer in answers}
+    tokens = [token for answer in answers for token in answer]
+    found = []
+    if min(case["smallest_margin"] for case in cases) < SMALLEST_MARGIN:
+        found.append("margin")
+    if len(set(answers)) < SHARE_OF_DISTINCT_ANSWERS * len(answers) or len(first_tokens) < 3:
+        found.append("answers")
+    if len(set(tokens)) < SHARE_OF_DISTINCT_TOKENS * len(tokens):
+        found.append("tokens")
+    ended = sum(case["finish"] == "end-token" for case in cases)
+    if not 1 <= ended <= len(cases) / 2:
+        found.append("end")
+    return found
+
+
+def make(module, folder, seed, pictures):
+    """Writes one checkpoint and returns what is expected of it."""
+    module.write(folder, seed, sentencepiece_model())
+    return module.expect(folder, pictures)
+
+
+def write(module, name, seed, pictures):
+    """One checkpoint with its `expected` folder."""
+    folder = FIXTURES / name
+    shutil.rmtree(folder, ignore_errors=True)
+    cases, tensors, picture_rows = make(module, folder, seed, pictures)
+    assert not faults(cases), f"{name}: {faults(cases)}: search for another seed"
+    assert all(value.isfinite().all() for value in tensors.values())
+    write_json(
+        folder / "expected" / "cases.json",
+        {
+            "picture_token": module.PICTURE_TOKEN,
+            "picture_rows": picture_rows,
+            "max_new_tokens": MAX_NEW_TOKENS,
+            "cases": cases,
+        },
+    )
+    tensors = {tensor: value.contiguous() for tensor, value in tensors.items()}
+    save_file(tensors, folder / "expected" / "expected.safetensors")
+
+
+def search(seeds):
+    """Prints, for each checkpoint and seed, what speaks against it."""
+    for module, name, _ in CHECKPOINTS:
+        for seed in range(seeds):
+            with tempfile.TemporaryDirectory() as temporary:
+                folder = pathlib.Path(temporary)
+                cases, _, _ = make(module, folder / name, seed, write_pictures(folder / "pictures"))
+            margin = min(case["smallest_margin"] for case in cases)
+            print(name, seed, margin, *faults(cases), flush=True)
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--search", type=int, metavar="N", help="try N seeds instead of writing")
+    arguments = parser.parse_args()
+    torch.set_num_threads(1)
+    torch.set_grad_enabled(False)
+    transformers.logging.set_verbosity_error()
+    transformers.logging.disable_progress_bar()
+    if arguments.search:
+        search(arguments.search)
+        return
+    pictures = write_pictures(FIXTURES / "pictures")
+    for module, name, seed in CHECKPOINTS:
+        write(module, name, seed, pictures)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,1 @@
+"""The parts of ../checkpoints.py, one file each."""

@@ -1,0 +1,171 @@
+"""tiny-llava-hf: layout D. The reference is transformers' LlavaForConditionalGeneration."""
+
+import torch
+import transformers
+from safetensors.torch import save_file
+
+from tiny.decoding import MAX_NEW_TOKENS, finished_case, greedy
+from tiny.files import write_json
+from tiny.pictures import expand2square, open_rgb, processed
+from tiny.text import QUESTIONS
+from tiny.tokenizer import BOS, EOS, PIECES, fast_tokenizer, write_tokenizer_config
+from tiny.weights import load, random_weights
+
+PICTURE_TOKEN = PIECES
+
+LLAMA = {
+    "hidden_size": 64,
+    "intermediate_size": 160,
+    "max_position_embeddings": 4096,
+    "model_type": "llama",
+    "num_attention_heads": 4,
+    "num_hidden_layers": 3,
+    "num_key_value_heads": 2,
+    "rms_norm_eps": 1e-05,
+    "torch_dtype": "float16",
+    "vocab_size": 512,
+}
+CLIP = {
+    "hidden_size": 48,
+    "image_size": 56,
+    "intermediate_size": 128,
+    "model_type": "clip_vision_model",
+    "num_attention_heads": 4,
+    "num_hidden_layers": 4,
+    "patch_size": 14,
+    "projection_dim": 32,
+}
+LLAVA_HF = {
+    "architectures": ["LlavaForConditionalGeneration"],
+    "ignore_index": -100,
+    "image_token_index": PIECES,
+    "model_type": "llava",
+    "pad_token_id": PIECES + 1,
+    "projector_hidden_act": "gelu",
+    "text_config": LLAMA,
+    "tie_word_embeddings": False,
+    "torch_dtype": "float16",
+    "transformers_version": "4.36.0.dev0",
+    "vision_config": CLIP,
+    "vision_feature_layer": -2,
+    "vision_feature_select_strategy": "default",
+    "vocab_size": 512,
+}
+CLIP_MEAN = [0.48145466, 0.4578275, 0.40821073]
+CLIP_PROCESSOR = {
+    "crop_size": {"height": 56, "width": 56},
+    "do_center_crop": True,
+    "do_convert_rgb": True,
+    "do_normalize": True,
+    "do_rescale": True,
+    "do_resize": True,
+    "image_mean": CLIP_MEAN,
+    "image_processor_type": "CLIPImageProcessor",
+    "image_std": [0.26862954, 0.26130258, 0.27577711],
+    "processor_class": "LlavaProcessor",
+    "resample": 3,
+    "rescale_factor": 0.00392156862745098,
+    "size": {"shortest_edge": 56},
+}
+
+
+def old_spelling(name):
+    """The names of llava-hf files up to 2024, which are what the published checkpoints hold."""
+    for new, old in [
+        ("model.language_model.", "language_model.model."),
+        ("lm_head.", "language_model.lm_head."),
+        ("model.vision_tower.", "vision_tower."),
+        ("model.multi_modal_projector.", "multi_modal_projector."),
+    ]:
+        if name.startswith(new):
+            return old + name[len(new) :]
+    raise ValueError(name)
+
+
+def write(folder, seed, model_bytes):
+    """The checkpoint as it lies on the hub: two shards with an index, float16."""
+    folder.mkdir(parents=True, exist_ok=True)
+    model = transformers.LlavaForConditionalGeneration(transformers.LlavaConfig(**LLAVA_HF))
+    shapes = {old_spelling(name): value.shape for name, value in model.state_dict().items()}
+    weights = random_weights(shapes, seed, torch.float16)
+    total = sum(value.numel() * 2 for value in weights.values())
+    shards, weight_map, size = [{}, {}], {}, 0
+    for name, value in weights.items():
+        shard = int(size > total // 2)
+        shards[shard][name] = value
+        weight_map[name] = f"model-0000{shard + 1}-of-00002.safetensors"
+        size += value.numel() * 2
+    for shard, tensors in enumerate(shards):
+        save_file(tensors, folder / f"model-0000{shard + 1}-of-00002.safetensors", {"format": "pt"})
+    write_json(
+        folder / "model.safetensors.index.json", {"metadata": {"total_size": total}, "weight_map": weight_map}
+    )
+    write_json(folder / "config.json", LLAVA_HF)
+    write_json(folder / "preprocessor_config.json", CLIP_PROCESSOR)
+    write_json(
+        folder / "processor_config.json",
+        {
+            "image_token": "<image>",
+            "num_additional_image_tokens": 1,
+            "patch_size": 14,
+            "processor_class": "LlavaProcessor",
+            "vision_feature_select_strategy": "default",
+        },
+    )
+    write_json(
+        folder / "generation_config.json",
+        {"bos_token_id": BOS, "eos_token_id": EOS, "pad_token_id": PIECES + 1, "transformers_version": "4.36.0.dev0"},
+    )
+    fast_tokenizer(model_bytes).save(str(folder / "tokenizer.json"))
+    added = {PIECES: "<image>", PIECES + 1: "<pad>"}
+    write_json(folder / "added_tokens.json", {text: i for i, text in added.items()})
+    write_tokenizer_config(
+        folder, {0: "<unk>", 1: "<s>", 2: "</s>"} | added, pad_token="<pad>", padding_side="left"
+    )
+
+
+def expect(folder, pictures):
+    """What transformers' own LLaVA makes of the written checkpoint."""
+    model = load(transformers.LlavaForConditionalGeneration, folder)
+    tokenizer = transformers.AutoTokenizer.from_pretrained(folder)
+    image_processor = transformers.CLIPImageProcessor.from_pretrained(folder)
+    processor = transformers.LlavaProcessor(
+        image_processor,
+        tokenizer,
+        patch_size=CLIP["patch_size"],
+        vision_feature_select_strategy="default",
+        num_additional_image_tokens=1,
+    )
+    tensors, seen = {}, {}
+    for file in pictures:
+        image, key = open_rgb(file), f"picture.{file.stem}"
+        tensors[f"{key}.u8"], pixels = processed(image_processor, image)
+        padded = expand2square(image, tuple(int(255 * mean) for mean in CLIP_MEAN))
+        tensors[f"{key}.padded.u8"], _ = processed(image_processor, padded)
+        states = model.model.vision_tower(pixels[None], output_hidden_states=True).hidden_states
+        tensors[f"{key}.pixels"], tensors[f"{key}.tower"] = pixels, states[-2][0, 1:]
+        tensors[f"{key}.projector"] = model.model.multi_modal_projector(tensors[f"{key}.tower"])
+        assert torch.equal(tensors[f"{key}.projector"], model.get_image_features(pixels[None])[0])
+        seen[file.name] = (image, pixels)
+    rows = tensors[f"{key}.projector"].shape[0]
+    cases = []
+    for case in QUESTIONS:
+        image, pixels = seen[case["picture"]]
+        prompt = f"USER: <image>\n{case['question']} ASSISTANT:"
+        ids = tokenizer(prompt).input_ids
+        at = ids.index(PIECES)
+        spread = ids[:at] + [PIECES] * rows + ids[at + 1 :]
+        inputs = processor(images=image, text=prompt, return_tensors="pt")
+        assert inputs["input_ids"][0].tolist() == spread
+        assert torch.equal(inputs["pixel_values"][0], pixels)
+
+        def logits_of(prompt_ids, tokens):
+            out = model(input_ids=torch.tensor([prompt_ids + tokens]), pixel_values=pixels[None])
+            return out.logits[0, -1]
+
+        tokens, first, margin = greedy(logits_of, spread)
+        generated = model.generate(**inputs, do_sample=False, max_new_tokens=MAX_NEW_TOKENS)
+        assert generated[0, len(spread) :].tolist() == tokens
+        tensors[f"case.{case['id']}.logits"] = first
+        cases.append(finished_case(case, prompt, ids, tokens, tokenizer, margin))
+    return cases, tensors, rows

@@ -1,0 +1,43 @@
+"""Random weights, and reading a written module back."""
+
+import math
+
+import torch
+
+from tiny.tokenizer import EOS, PIECES
+
+
+def random_weights(shapes, seed, dtype):
+    """Draws each tensor, in the order of names, at a scale that keeps activations near 1 and attention selective."""
+    generator = torch.Generator().manual_seed(seed)
+    weights = {}
+    for name in sorted(shapes):
+        shape = shapes[name]
+        value = torch.randn(shape, generator=generator)
+        if name.endswith("lm_head.weight"):
+            value *= 4 / math.sqrt(shape[-1])
+            value[: EOS + 1] *= torch.tensor([[0.1], [0.1], [1.3]])
+            value[3:259] *= 0.7
+            value[PIECES:] *= 0.05
+        elif name.endswith(("embed_tokens.weight", "class_embedding", "probe")):
+            pass
+        elif name.endswith("position_embedding.weight"):
+            value *= 0.3
+        elif name.endswith("bias"):
+            value *= 0.1
+        elif value.dim() == 1:
+            value = 1 + 0.1 * value
+        else:
+            gain = 1.6 if "q_proj" in name or "k_proj" in name else 1.2
+            value *= gain / math.sqrt(value[0].numel())
+        weights[name] = value.to(dtype)
+    return weights
+
+
+def load(model_class, folder):
+    """The model as transformers reads it from the files, in float32; no tensor may be missing or left over."""
+    model, info = model_class.from_pretrained(
+        folder, dtype=torch.float32, attn_implementation="eager", output_loading_info=True
+    )
+    assert not any(info.values()), info
+    return model.eval()
