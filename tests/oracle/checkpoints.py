@@ -8,7 +8,6 @@ fixed seed, rounded to 16 bit and written; the expectations come from the writte
 """
 
 import argparse
-import math
 import pathlib
 import shutil
 import tempfile
@@ -24,30 +23,32 @@ from tiny.pictures import write_pictures
 from tiny.tokenizer import sentencepiece_model
 
 FIXTURES = pathlib.Path(__file__).resolve().parent.parent / "fixtures" / "checkpoints"
-CHECKPOINTS = [(llava_hf, "tiny-llava-hf", 58), (vila15, "tiny-vila15", 4)]
+CHECKPOINTS = [(llava_hf, "tiny-llava-hf", 19), (vila15, "tiny-vila15", 2)]
 
-# What a seed must give: no float32 noise (about 1e-5) can flip a token, answers depend on picture and on question,
-# and at least one ends by itself.
+# What a seed must give: no float32 noise (about 1e-5) can flip a token, no two answers are equal, most are long enough
+# to exercise the KV cache, some end by themselves, some hold more than ASCII.
 SMALLEST_MARGIN = 0.02
-SHARE_OF_DISTINCT_ANSWERS = 0.8
 SHARE_OF_DISTINCT_TOKENS = 0.3
+LONG_ANSWER = 8
 
 
 def faults(cases):
     """Why these cases make no good test; empty where they do."""
     answers = [tuple(case["tokens"]) for case in cases]
-    first_tokens = {answer[0] for answer in answers}
     tokens = [token for answer in answers for token in answer]
     found = []
     if min(case["smallest_margin"] for case in cases) < SMALLEST_MARGIN:
         found.append("margin")
-    if len(set(answers)) < SHARE_OF_DISTINCT_ANSWERS * len(answers) or len(first_tokens) < 3:
+    if len(set(answers)) < len(answers) or len({answer[0] for answer in answers}) < len(answers) / 2:
         found.append("answers")
     if len(set(tokens)) < SHARE_OF_DISTINCT_TOKENS * len(tokens):
         found.append("tokens")
-    ended = sum(case["finish"] == "end-token" for case in cases)
-    if not 1 <= ended <= len(cases) / 2:
+    if sum(len(answer) >= LONG_ANSWER for answer in answers) < len(answers) / 2:
+        found.append("short")
+    if sum(case["finish"] == "end-token" and len(case["tokens"]) > 1 for case in cases) == 0:
         found.append("end")
+    if all(case["text"].isascii() for case in cases):
+        found.append("ascii")
     return found
 
 

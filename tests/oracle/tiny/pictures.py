@@ -7,7 +7,7 @@ from PIL import Image
 
 def scene(width, height, phase):
     """Smooth colour waves with a disc, a bar and fine noise: something for every frequency of a resize."""
-    rng = np.random.default_rng(1000 + phase)
+    rng = np.random.RandomState(1000 + phase)
     y, x = np.mgrid[0:height, 0:width].astype(np.float64)
     waves = [
         127 + 100 * np.sin((x * (c + 1) + y * (3 - c)) / (7 + 3 * phase) + c + phase) for c in range(3)
