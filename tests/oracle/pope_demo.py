@@ -84,7 +84,7 @@ def negatives(category, scene, rng):
 
 
 def main():
-    shutil.rmtree(POPE.parent, ignore_errors=True)
+    shutil.rmtree(POPE, ignore_errors=True)
     (POPE / "val2014").mkdir(parents=True)
     (POPE / "coco").mkdir()
     files = [f"COCO_val2014_{FIRST_IMAGE + number:012}.jpg" for number in range(len(SCENES))]
