@@ -1,0 +1,401 @@
+//! Comparisons with the sentencepiece library and transformers: on fixtures (`tests/oracle/tokenizer.py` made them)
+//! and, where the reference data is there, on the LLaMA vocabulary.
+
+use std::collections::BTreeMap;
+use std::env;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::sync::LazyLock;
+
+use proptest::prelude::*;
+use serde::Deserialize;
+use serde_json::Value;
+use tempfile::TempDir;
+
+use crate::template::{ConvTemplate, picture_message};
+use crate::tokenizer::model_file::ModelFile;
+use crate::tokenizer::sentencepiece::{SentencePiece, Start, Token};
+use crate::tokenizer::{OpenOptions, PromptToken, Tokenizer, TokenizerError, VocabularyFile};
+
+#[derive(Deserialize)]
+struct Expected {
+    texts: Vec<String>,
+    sentencepiece: Vec<Raw>,
+    tokenizers: Vec<Case>,
+}
+
+/// What the sentencepiece library itself makes of the texts.
+#[derive(Deserialize)]
+struct Raw {
+    model: String,
+    ids: Vec<Vec<u32>>,
+}
+
+/// What a transformers class makes of the texts.
+#[derive(Deserialize)]
+struct Case {
+    name: String,
+    vocabulary: String,
+    files: BTreeMap<String, Value>,
+    len: usize,
+    bos: Option<u32>,
+    eos: Option<u32>,
+    ids: Vec<Vec<u32>>,
+    decoded: Vec<(Vec<u32>, String)>,
+}
+
+fn fixture(name: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+        .join("tests/fixtures/tokenizer")
+        .join(name)
+}
+
+fn expected() -> Expected {
+    serde_json::from_slice(&fs::read(fixture("expected.json")).unwrap()).unwrap()
+}
+
+/// A folder with the fixture `vocabulary` under the name it has in a checkpoint, and `files`.
+fn folder(vocabulary: &str, files: &BTreeMap<String, Value>) -> TempDir {
+    let folder = tempfile::tempdir().unwrap();
+    let name = if vocabulary.ends_with(".model") {
+        "tokenizer.model"
+    } else {
+        "tokenizer.json"
+    };
+    fs::copy(fixture(vocabulary), folder.path().join(name)).unwrap();
+    for (name, content) in files {
+        fs::write(folder.path().join(name), content.to_string()).unwrap();
+    }
+    folder
+}
+
+/// The tokenizer of a case; `legacy` where no file states it, as in transformers.
+fn open(name: &str) -> Tokenizer {
+    let case = expected()
+        .tokenizers
+        .into_iter()
+        .find(|case| case.name == name)
+        .unwrap();
+    Tokenizer::open_with(folder(&case.vocabulary, &case.files).path(), &transformers()).unwrap()
+}
+
+fn transformers() -> OpenOptions {
+    OpenOptions {
+        legacy: true,
+        ..OpenOptions::default()
+    }
+}
+
+fn sentencepiece(model: &str) -> SentencePiece {
+    SentencePiece::new(ModelFile::parse(&fs::read(fixture(model)).unwrap()).unwrap()).unwrap()
+}
+
+#[test]
+fn encodes_as_the_sentencepiece_library() {
+    let expected = expected();
+    assert!(expected.texts.len() > 200 && expected.sentencepiece.len() == 2);
+    for raw in expected.sentencepiece {
+        let model = sentencepiece(&raw.model);
+        assert_eq!(raw.ids.len(), expected.texts.len());
+        for (text, ids) in expected.texts.iter().zip(raw.ids) {
+            assert_eq!(model.encode(text, Start::Text), ids, "{}: {text:?}", raw.model);
+        }
+    }
+}
+
+#[test]
+fn encodes_as_transformers() {
+    let expected = expected();
+    assert_eq!(expected.tokenizers.len(), 11);
+    for case in expected.tokenizers {
+        let folder = folder(&case.vocabulary, &case.files);
+        let tokenizer = Tokenizer::open_with(folder.path(), &transformers()).unwrap();
+        assert_eq!(
+            (tokenizer.bos(), tokenizer.eos()),
+            (case.bos, case.eos),
+            "{}",
+            case.name
+        );
+        assert_eq!(tokenizer.len(), case.len, "{}", case.name);
+        assert_eq!(case.ids.len(), expected.texts.len());
+        for (text, ids) in expected.texts.iter().zip(case.ids) {
+            assert_eq!(tokenizer.encode(text).unwrap(), ids, "{}: {text:?}", case.name);
+        }
+    }
+}
+
+#[test]
+fn decodes_as_transformers() {
+    for case in expected().tokenizers {
+        let folder = folder(&case.vocabulary, &case.files);
+        let tokenizer = Tokenizer::open_with(folder.path(), &transformers()).unwrap();
+        assert!(case.decoded.len() > 60);
+        for (ids, text) in case.decoded {
+            assert_eq!(tokenizer.decode(&ids).unwrap(), text, "{}: {ids:?}", case.name);
+        }
+    }
+}
+
+/// `prompting.md` section 3: the template writes a BOS, the tokenizer adds none, so the line feed after the picture
+/// is lost.
+#[test]
+fn llama_3_prompts_lose_the_line_feed_after_the_picture() {
+    let tokenizer = open("llama-3");
+    let message = picture_message(1, "Is it red?", false);
+    for template in [ConvTemplate::Llama3May2024, ConvTemplate::Llama3September2024] {
+        let prompt = template.render(&message);
+        let (before, after) = prompt.split_once("<image>").unwrap();
+        let (before, after) = (tokenizer.encode(before).unwrap(), tokenizer.encode(after).unwrap());
+        assert_eq!(tokenizer.decode(&after[..1]).unwrap(), "");
+        let expected: Vec<_> = (before.iter().copied().map(PromptToken::Text))
+            .chain([PromptToken::Picture(0)])
+            .chain(after[1..].iter().copied().map(PromptToken::Text))
+            .collect();
+        assert_eq!(tokenizer.encode_prompt(&prompt, None).unwrap(), expected, "{template}");
+        assert_eq!(before.first().copied(), tokenizer.bos());
+    }
+}
+
+#[test]
+fn llava_hf_prompts_are_encoded_in_one_go() {
+    let tokenizer = open("llava-hf");
+    let image = u32::try_from(tokenizer.len()).unwrap() - 2;
+    let prompt = ConvTemplate::LlavaHf.render(&picture_message(2, "Is it?", false));
+    let tokens = tokenizer.encode_prompt(&prompt, Some(image)).unwrap();
+    assert_eq!(PromptToken::pictures(&tokens), 2);
+    let plain: Vec<u32> = tokenizer.encode(&prompt).unwrap();
+    assert_eq!(plain.len(), tokens.len());
+    assert!(
+        tokens
+            .iter()
+            .zip(plain)
+            .all(|(token, id)| *token == PromptToken::Text(id) || id == image)
+    );
+    assert!(
+        tokenizer
+            .encode_prompt(&prompt, Some(image + 7))
+            .unwrap_err()
+            .0
+            .starts_with("the prompt has 2 `<image>`")
+    );
+}
+
+#[test]
+fn extra_tokens_come_last_and_are_special() {
+    let folder = folder("llama.model", &BTreeMap::new());
+    let plain = Tokenizer::open(folder.path()).unwrap();
+    let options = OpenOptions {
+        extra: vec!["<im_start>".to_owned(), "<im_end>".to_owned()],
+        ..OpenOptions::default()
+    };
+    let tokenizer = Tokenizer::open_with(folder.path(), &options).unwrap();
+    let first = u32::try_from(plain.len()).unwrap();
+    assert_eq!(tokenizer.len(), plain.len() + 2);
+    assert_eq!(tokenizer.encode("<im_start><im_end>").unwrap(), [1, first, first + 1]);
+    assert_eq!(tokenizer.decode(&[first, first + 1]).unwrap(), "");
+    assert!(plain.decode(&[first]).is_err());
+}
+
+#[test]
+fn the_source_says_which_file_and_how() {
+    let folder = folder("llama.model", &BTreeMap::new());
+    fs::copy(fixture("llama.json"), folder.path().join("tokenizer.json")).unwrap();
+    let source = |options: &OpenOptions| {
+        Tokenizer::open_with(folder.path(), options)
+            .unwrap()
+            .source()
+            .to_owned()
+    };
+    let json_first = OpenOptions {
+        first: VocabularyFile::TokenizerJson,
+        ..OpenOptions::default()
+    };
+    assert_eq!(
+        source(&OpenOptions::default()),
+        "tokenizer.model, SentencePiece BPE, 440 pieces, legacy false"
+    );
+    assert_eq!(
+        source(&transformers()),
+        "tokenizer.model, SentencePiece BPE, 440 pieces, legacy true"
+    );
+    assert_eq!(
+        source(&json_first),
+        "tokenizer.json, 442 tokens, decoded with clean-up of spaces"
+    );
+    fs::remove_file(folder.path().join("tokenizer.json")).unwrap();
+    assert!(source(&json_first).starts_with("tokenizer.model, "));
+}
+
+fn refused(folder: &Path) -> String {
+    let TokenizerError(error) = Tokenizer::open(folder).unwrap_err();
+    error.replace(&folder.display().to_string(), "FOLDER")
+}
+
+#[test]
+fn errors_name_the_file_and_what_is_wrong_with_it() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path();
+    assert_eq!(
+        refused(path),
+        "no tokenizer in `FOLDER`: looked for `tokenizer.model` and `tokenizer.json`"
+    );
+    fs::write(path.join("tokenizer.json"), "{\"version\":\n 1}").unwrap();
+    assert!(refused(path).starts_with("`FOLDER/tokenizer.json`: ") && !refused(path).contains('\n'));
+    fs::copy(fixture("llama.json"), path.join("tokenizer.json")).unwrap();
+    fs::write(path.join("added_tokens.json"), r#"{"<image>": 7}"#).unwrap();
+    assert_eq!(
+        refused(path),
+        "`FOLDER/tokenizer.json`: token `<image>` is not 7 here, as `tokenizer_config.json` or `added_tokens.json` \
+         has it"
+    );
+    fs::write(
+        path.join("tokenizer.model"),
+        "version https://git-lfs.github.com/spec/v1",
+    )
+    .unwrap();
+    assert_eq!(
+        refused(path),
+        "`FOLDER/tokenizer.model`: not a SentencePiece model, or cut off: unknown wire type 6"
+    );
+    let single = r#"{"added_tokens_decoder": {"440": {"content": "w", "single_word": true}}}"#;
+    fs::write(path.join("tokenizer_config.json"), single).unwrap();
+    fs::copy(fixture("llama.model"), path.join("tokenizer.model")).unwrap();
+    assert_eq!(
+        refused(path),
+        "`FOLDER/tokenizer.model`: added token `w` is `single_word`, which is not supported"
+    );
+}
+
+/// `llama.model`, and the file that transformers converts it to.
+static BOTH: LazyLock<(SentencePiece, Tokenizer)> = LazyLock::new(|| {
+    let fast = Tokenizer::open(folder("llama.json", &BTreeMap::new()).path()).unwrap();
+    (sentencepiece("llama.model"), fast)
+});
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(500))]
+
+    /// `prompting.md` sections 4.2 and 4.3: two descriptions of one tokenizer.
+    #[test]
+    fn the_model_and_its_converted_file_agree(
+        picks in proptest::collection::vec(any::<prop::sample::Index>(), 0..12),
+        between in "[ a-z\u{e9}\u{1F600}\n]{0,6}",
+    ) {
+        let (model, fast) = &*BOTH;
+        let pieces: Vec<&str> = model.texts().filter(|text| !text.starts_with('<')).collect();
+        let text: String = picks.iter().flat_map(|pick| [*pick.get(&pieces), &between]).collect();
+        // The file's post-processor puts the BOS in front.
+        prop_assert_eq!(&fast.encode(&text).unwrap()[1..], model.encode(&text, Start::Text));
+    }
+
+    #[test]
+    fn no_changed_byte_of_a_model_makes_it_panic(
+        changes in proptest::collection::vec((any::<prop::sample::Index>(), any::<u8>()), 1..4),
+    ) {
+        let mut bytes = fs::read(fixture("odd.model")).unwrap();
+        for (at, to) in changes {
+            let at = at.index(bytes.len());
+            bytes[at] = to;
+        }
+        if let Ok(model) = ModelFile::parse(&bytes).and_then(SentencePiece::new) {
+            let ids = model.encode("  the <|im_start|>abab\nsisi é", Start::Text);
+            model.decode(ids.into_iter().map(Token::Id), true);
+        }
+    }
+}
+
+/// A folder with nothing but the LLaMA `tokenizer.model`, where the reference data is there.
+fn llama(test: &str) -> Option<PathBuf> {
+    let data = env::var_os("VILA_BENCH_REFERENCE_DATA").map_or_else(
+        || Path::new(env!("CARGO_MANIFEST_DIR")).join("../../shared/data"),
+        PathBuf::from,
+    );
+    let folder = data.join("llama2-tokenizer");
+    if folder.join("tokenizer.model").exists() {
+        return Some(folder);
+    }
+    println!("skipped: {test}: no reference data");
+    None
+}
+
+const SNOWBOARD: &str = "Is there a snowboard in the image?\nAnswer the question using a single word or phrase.";
+
+#[test]
+fn the_worked_example_has_its_63_ids() {
+    let Some(folder) = llama("the_worked_example_has_its_63_ids") else {
+        return;
+    };
+    let before = [
+        1, 319, 13563, 1546, 263, 12758, 1404, 322, 385, 23116, 21082, 20255, 29889, 450, 20255, 4076, 8444, 29892,
+        13173, 29892, 322, 1248, 568, 6089, 304, 278, 1404, 29915, 29879, 5155, 29889, 3148, 1001, 29901, 29871,
+    ];
+    let after = [
+        29871, 13, 3624, 727, 263, 15007, 3377, 297, 278, 1967, 29973, 13, 22550, 278, 1139, 773, 263, 2323, 1734, 470,
+        16549, 29889, 319, 1799, 9047, 13566, 29901,
+    ];
+    let expected: Vec<_> = (before.into_iter().map(PromptToken::Text))
+        .chain([PromptToken::Picture(0)])
+        .chain(after.into_iter().map(PromptToken::Text))
+        .collect();
+    assert_eq!(expected.len(), 63);
+    let prompt = ConvTemplate::VicunaV1.render(&picture_message(1, SNOWBOARD, false));
+    for options in [OpenOptions::default(), transformers()] {
+        let tokenizer = Tokenizer::open_with(&folder, &options).unwrap();
+        assert_eq!(
+            (tokenizer.len(), tokenizer.bos(), tokenizer.eos()),
+            (32000, Some(1), Some(2))
+        );
+        assert_eq!(
+            tokenizer.encode_prompt(&prompt, None).unwrap(),
+            expected,
+            "{}",
+            tokenizer.source()
+        );
+    }
+}
+
+#[test]
+fn legacy_changes_what_follows_a_special_token() {
+    let Some(folder) = llama("legacy_changes_what_follows_a_special_token") else {
+        return;
+    };
+    let new = Tokenizer::open(&folder).unwrap();
+    let legacy = Tokenizer::open_with(&folder, &transformers()).unwrap();
+    let cases: [(&str, &[u32], &[u32]); 6] = [
+        ("Yes</s>USER", &[3869, 2, 3148, 1001], &[3869, 2, 11889]),
+        ("Yes</s> USER", &[3869, 2, 29871, 3148, 1001], &[3869, 2, 3148, 1001]),
+        ("</s>", &[2], &[2]),
+        (" lead", &[29871, 3275], &[29871, 3275]),
+        ("\nWhat", &[29871, 13, 5618], &[29871, 13, 5618]),
+        ("", &[], &[]),
+    ];
+    for (text, with, without) in cases {
+        assert_eq!(legacy.encode(text).unwrap(), [&[1], with].concat(), "{text:?} legacy");
+        assert_eq!(new.encode(text).unwrap(), [&[1], without].concat(), "{text:?}");
+    }
+}
+
+#[test]
+fn llama_answers_decode_and_strip() {
+    let Some(folder) = llama("llama_answers_decode_and_strip") else {
+        return;
+    };
+    let tokenizer = Tokenizer::open(&folder).unwrap();
+    let cases: [(&[u32], &str); 7] = [
+        (&[3869, 2], "Yes"),
+        (&[1, 29871, 3869], "Yes"),
+        (&[3869, 11889], "YesUSER"),
+        (&[3869, 13, 13, 2], "Yes"),
+        // U+001F, which Rust's `trim` keeps.
+        (&[34, 3869, 34], "Yes"),
+        (&[3 + 0xE2, 3 + 0x82, 3869], "\u{FFFD}\u{FFFD} Yes"),
+        (&[3 + 0xE2, 2, 3 + 0x82, 3 + 0xAC], "€"),
+    ];
+    for (ids, text) in cases {
+        assert_eq!(tokenizer.decode(ids).unwrap(), text, "{ids:?}");
+    }
+    assert_eq!(
+        tokenizer.decode(&[32000]).unwrap_err().0,
+        "token id 32000 is beyond the vocabulary: its last id is 31999"
+    );
+}
