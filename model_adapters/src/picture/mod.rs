@@ -2,9 +2,14 @@
 //! reference's processors make them (`preprocessing.md`).
 
 mod decode;
+mod gif;
+mod jpeg;
+mod png;
 mod preprocess;
+mod processor;
 mod resample;
 
-pub use decode::{PictureFault, RgbPicture, decode};
-pub use preprocess::{Geometry, Preprocess, Processor, Resize};
+pub use decode::{MAX_PIXELS, PictureFault, RgbPicture, decode};
+pub use preprocess::{Geometry, Preprocess};
+pub use processor::{Processor, Resize, UnsupportedSetting};
 pub use resample::resize_bicubic;
