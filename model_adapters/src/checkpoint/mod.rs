@@ -1,17 +1,25 @@
 //! A checkpoint on disk: which layout it has, what its configuration says, and its tensors, memory-mapped and
 //! checked against that configuration before any is used. No libtorch here.
 
+mod compare;
 mod config;
 mod error;
 mod expected;
+mod inspect;
 mod layout;
 mod open;
+mod processor;
+mod safetensors;
 mod tensors;
+#[cfg(test)]
+mod tests;
+mod weights;
 
 pub use config::{
     Activation, GenerationConfig, LlamaConfig, ProjectorConfig, ProjectorKind, SelectFeature, TowerConfig, TowerKind,
 };
 pub use error::CheckpointError;
+pub use inspect::{Inspection, ModuleInspection};
 pub use layout::Layout;
 pub use open::Checkpoint;
 pub use tensors::{Dtype, Module, TensorView};

@@ -1,0 +1,356 @@
+//! A small checkpoint in memory, to be changed by a test and then written to a temporary folder. Names and shapes
+//! are written out from the pages' tables, not taken from the code under test.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::PathBuf;
+
+use safetensors::tensor::{Dtype, TensorView, serialize};
+use serde_json::{Value, json};
+use tempfile::TempDir;
+
+use crate::checkpoint::{Checkpoint, CheckpointError};
+
+/// A tensor to be stored; its bytes count up from a number that depends on its name.
+#[derive(Debug, Clone)]
+pub struct Tensor {
+    pub dtype: Dtype,
+    pub shape: Vec<usize>,
+}
+
+/// The tensors of one weight file.
+pub type Tensors = BTreeMap<String, Tensor>;
+
+#[derive(Debug, Clone)]
+pub struct Tiny {
+    /// JSON files by path in the checkpoint's folder.
+    pub json: BTreeMap<String, Value>,
+    /// Weight files likewise.
+    pub weights: BTreeMap<String, Tensors>,
+}
+
+/// A checkpoint on disk, for as long as the test runs.
+pub struct Written {
+    folder: TempDir,
+}
+
+impl Written {
+    pub fn path(&self, name: &str) -> PathBuf {
+        self.folder.path().join(name)
+    }
+
+    pub fn open(&self) -> Result<Checkpoint, CheckpointError> {
+        Checkpoint::open(self.folder.path())
+    }
+
+    /// The complaint about this checkpoint, paths relative to its folder; one line, or the test fails.
+    pub fn complaint(&self) -> String {
+        let error = self.open().expect_err("the checkpoint should be refused").to_string();
+        assert!(!error.contains('\n'), "{error}");
+        let folder = self.folder.path().display().to_string();
+        assert!(error.contains(&folder), "no path: {error}");
+        error.replace(&format!("{folder}/"), "").replace(&folder, "FOLDER")
+    }
+}
+
+fn tensor(dtype: Dtype, shape: &[usize]) -> Tensor {
+    Tensor {
+        dtype,
+        shape: shape.to_vec(),
+    }
+}
+
+/// The bytes that [`Tiny::write`] stores for `tensor` under `name`.
+pub fn bytes(name: &str, tensor: &Tensor) -> Vec<u8> {
+    let first = name
+        .bytes()
+        .fold(0_u8, |sum, byte| sum.wrapping_mul(31).wrapping_add(byte));
+    let length = tensor.shape.iter().product::<usize>() * tensor.dtype.bitsize() / 8;
+    (0..length).map(|i| first.wrapping_add(i as u8)).collect()
+}
+
+pub fn file_of(tensors: &Tensors) -> Vec<u8> {
+    let data: Vec<(&String, &Tensor, Vec<u8>)> = tensors.iter().map(|(n, t)| (n, t, bytes(n, t))).collect();
+    let views = data
+        .iter()
+        .map(|(n, t, b)| (n.as_str(), TensorView::new(t.dtype, t.shape.clone(), b).unwrap()));
+    serialize(views, None).unwrap()
+}
+
+impl Tiny {
+    pub fn write(&self) -> Written {
+        let written = Written {
+            folder: TempDir::new().unwrap(),
+        };
+        for (name, value) in &self.json {
+            let path = written.path(name);
+            fs::create_dir_all(path.parent().unwrap()).unwrap();
+            fs::write(path, value.to_string()).unwrap();
+        }
+        for (name, tensors) in &self.weights {
+            fs::write(written.path(name), file_of(tensors)).unwrap();
+        }
+        written
+    }
+
+    /// The JSON file `name`, to be changed.
+    pub fn config(&mut self, name: &str) -> &mut Value {
+        self.json.get_mut(name).unwrap()
+    }
+
+    /// The tensors of the weight file `name`, to be changed.
+    pub fn tensors(&mut self, name: &str) -> &mut Tensors {
+        self.weights.get_mut(name).unwrap()
+    }
+
+    /// Splits `model.safetensors` of layout D in two shards and an index.
+    pub fn shard(&mut self) {
+        let whole = self.weights.remove("model.safetensors").unwrap();
+        let half = whole.len() / 2;
+        let mut map = serde_json::Map::new();
+        let mut total = 0;
+        for (i, (name, tensor)) in whole.into_iter().enumerate() {
+            let shard = format!("model-0000{}-of-00002.safetensors", if i < half { 1 } else { 2 });
+            total += bytes(&name, &tensor).len();
+            map.insert(name.clone(), json!(shard));
+            self.weights.entry(shard).or_default().insert(name, tensor);
+        }
+        let index = json!({"metadata": {"total_size": total}, "weight_map": map});
+        self.json.insert("model.safetensors.index.json".to_owned(), index);
+    }
+}
+
+/// What a test does to a whole checkpoint.
+pub type Change<'a> = &'a dyn Fn(&mut Tiny);
+
+/// The complaint about `tiny` once `change` has been at it.
+pub fn complaint(mut tiny: Tiny, change: impl FnOnce(&mut Tiny)) -> String {
+    change(&mut tiny);
+    tiny.write().complaint()
+}
+
+/// Decoder: H 8, 2 layers, 4 heads of 2 over 2 key/value heads, I 12, V 10.
+fn decoder(prefix: &str, lm_head: &str, dtype: Dtype) -> Tensors {
+    let mut tensors = Tensors::new();
+    let mut add = |name: String, shape: &[usize]| tensors.insert(name, tensor(dtype, shape));
+    add(format!("{prefix}embed_tokens.weight"), &[10, 8]);
+    for l in 0..2 {
+        let layer = format!("{prefix}layers.{l}.");
+        add(format!("{layer}input_layernorm.weight"), &[8]);
+        add(format!("{layer}self_attn.q_proj.weight"), &[8, 8]);
+        add(format!("{layer}self_attn.k_proj.weight"), &[4, 8]);
+        add(format!("{layer}self_attn.v_proj.weight"), &[4, 8]);
+        add(format!("{layer}self_attn.o_proj.weight"), &[8, 8]);
+        add(format!("{layer}post_attention_layernorm.weight"), &[8]);
+        add(format!("{layer}mlp.gate_proj.weight"), &[12, 8]);
+        add(format!("{layer}mlp.up_proj.weight"), &[12, 8]);
+        add(format!("{layer}mlp.down_proj.weight"), &[8, 12]);
+    }
+    add(format!("{prefix}norm.weight"), &[8]);
+    add(lm_head.to_owned(), &[10, 8]);
+    tensors
+}
+
+/// Blocks of width 6 and MLP 10, as CLIP and SigLIP have them.
+fn blocks(prefix: &str, layers: usize, dtype: Dtype) -> Tensors {
+    let mut tensors = Tensors::new();
+    for l in 0..layers {
+        let block = format!("{prefix}encoder.layers.{l}.");
+        let parts: [(&str, &[usize]); 8] = [
+            ("layer_norm1", &[6]),
+            ("layer_norm2", &[6]),
+            ("self_attn.q_proj", &[6, 6]),
+            ("self_attn.k_proj", &[6, 6]),
+            ("self_attn.v_proj", &[6, 6]),
+            ("self_attn.out_proj", &[6, 6]),
+            ("mlp.fc1", &[10, 6]),
+            ("mlp.fc2", &[6, 10]),
+        ];
+        for (part, shape) in parts {
+            tensors.insert(format!("{block}{part}.weight"), tensor(dtype, shape));
+            tensors.insert(format!("{block}{part}.bias"), tensor(dtype, &shape[..1]));
+        }
+    }
+    for end in ["weight", "bias"] {
+        tensors.insert(format!("{prefix}post_layernorm.{end}"), tensor(dtype, &[6]));
+    }
+    tensors
+}
+
+/// CLIP: 3 blocks, pictures of 8 x 8 in patches of 4.
+fn clip(prefix: &str, dtype: Dtype) -> Tensors {
+    let mut tensors = blocks(prefix, 3, dtype);
+    let parts: [(&str, &[usize]); 5] = [
+        ("embeddings.class_embedding", &[6]),
+        ("embeddings.patch_embedding.weight", &[6, 3, 4, 4]),
+        ("embeddings.position_embedding.weight", &[5, 6]),
+        ("pre_layrnorm.weight", &[6]),
+        ("pre_layrnorm.bias", &[6]),
+    ];
+    for (part, shape) in parts {
+        tensors.insert(format!("{prefix}{part}"), tensor(dtype, shape));
+    }
+    tensors.insert(format!("{prefix}embeddings.position_ids"), tensor(Dtype::I64, &[1, 5]));
+    tensors
+}
+
+/// SigLIP: 3 blocks, pictures of 13 x 13 in patches of 4 (a rest of 1 is not seen).
+fn siglip(dtype: Dtype) -> Tensors {
+    let prefix = "vision_model.";
+    let mut tensors = blocks(prefix, 3, dtype);
+    let parts: [(&str, &[usize]); 14] = [
+        ("embeddings.patch_embedding.weight", &[6, 3, 4, 4]),
+        ("embeddings.patch_embedding.bias", &[6]),
+        ("embeddings.position_embedding.weight", &[9, 6]),
+        ("head.probe", &[1, 1, 6]),
+        ("head.attention.in_proj_weight", &[18, 6]),
+        ("head.attention.in_proj_bias", &[18]),
+        ("head.attention.out_proj.weight", &[6, 6]),
+        ("head.attention.out_proj.bias", &[6]),
+        ("head.layernorm.weight", &[6]),
+        ("head.layernorm.bias", &[6]),
+        ("head.mlp.fc1.weight", &[10, 6]),
+        ("head.mlp.fc1.bias", &[10]),
+        ("head.mlp.fc2.weight", &[6, 10]),
+        ("head.mlp.fc2.bias", &[6]),
+    ];
+    for (part, shape) in parts {
+        tensors.insert(format!("{prefix}{part}"), tensor(dtype, shape));
+    }
+    tensors
+}
+
+/// Layout D with the prefixes of `nested` (recent transformers) or of the published files.
+pub fn llava_hf(nested: bool) -> Tiny {
+    let (decoder_prefix, lm_head, before) = if nested {
+        ("model.language_model.", "lm_head.weight", "model.")
+    } else {
+        ("language_model.model.", "language_model.lm_head.weight", "")
+    };
+    let mut tensors = decoder(decoder_prefix, lm_head, Dtype::F16);
+    tensors.extend(clip(&format!("{before}vision_tower.vision_model."), Dtype::F32));
+    let projector: [(&str, &[usize]); 4] = [
+        ("linear_1.weight", &[8, 6]),
+        ("linear_1.bias", &[8]),
+        ("linear_2.weight", &[8, 8]),
+        ("linear_2.bias", &[8]),
+    ];
+    for (part, shape) in projector {
+        tensors.insert(
+            format!("{before}multi_modal_projector.{part}"),
+            tensor(Dtype::F16, shape),
+        );
+    }
+    let image_token = if nested { "image_token_id" } else { "image_token_index" };
+    let json = [
+        (
+            "config.json",
+            json!({
+                "architectures": ["LlavaForConditionalGeneration"], image_token: 9, "model_type": "llava",
+                "text_config": {
+                    "model_type": "llama", "hidden_size": 8, "intermediate_size": 12, "num_hidden_layers": 2,
+                    "num_attention_heads": 4, "num_key_value_heads": 2, "rms_norm_eps": 1e-5, "vocab_size": 99,
+                },
+                "vision_config": {
+                    "model_type": "clip_vision_model", "hidden_size": 6, "intermediate_size": 10,
+                    "num_hidden_layers": 3, "num_attention_heads": 2, "image_size": 8, "patch_size": 4,
+                },
+                "vision_feature_layer": -2, "vision_feature_select_strategy": "default",
+            }),
+        ),
+        ("generation_config.json", json!({"bos_token_id": 1, "eos_token_id": 3})),
+        (
+            "preprocessor_config.json",
+            json!({"size": {"shortest_edge": 8}, "crop_size": {"height": 8, "width": 8}}),
+        ),
+        ("tokenizer.json", json!({})),
+    ];
+    Tiny {
+        json: json.into_iter().map(|(name, value)| (name.to_owned(), value)).collect(),
+        weights: BTreeMap::from([("model.safetensors".to_owned(), tensors)]),
+    }
+}
+
+/// Layout B with a SigLIP tower and `mlp_downsample`.
+pub fn vila() -> Tiny {
+    let projector: [(&str, &[usize]); 6] = [
+        ("layers.1.weight", &[24]),
+        ("layers.1.bias", &[24]),
+        ("layers.2.weight", &[8, 24]),
+        ("layers.2.bias", &[8]),
+        ("layers.4.weight", &[8, 8]),
+        ("layers.4.bias", &[8]),
+    ];
+    let projector = projector
+        .into_iter()
+        .map(|(name, shape)| (name.to_owned(), tensor(Dtype::BF16, shape)));
+    let json = [
+        (
+            "config.json",
+            json!({
+                "architectures": ["LlavaLlamaModel"], "llm_cfg": {}, "vision_tower_cfg": {}, "mm_projector_cfg": {},
+                "image_aspect_ratio": "resize", "mm_use_im_patch_token": false, "mm_use_im_start_end": false,
+                "mm_vision_select_feature": "cls_patch", "mm_vision_select_layer": -2, "s2": false,
+                "s2_scales": "336,672,1008",
+            }),
+        ),
+        (
+            "llm/config.json",
+            json!({
+                "architectures": ["LlamaForCausalLM"], "model_type": "llama", "hidden_size": 8,
+                "intermediate_size": 12, "num_hidden_layers": 2, "num_attention_heads": 4, "num_key_value_heads": 2,
+                "rms_norm_eps": 1e-5, "rope_theta": 50000.0, "eos_token_id": 2, "tokenizer_model_max_length": 4096,
+            }),
+        ),
+        ("llm/tokenizer_config.json", json!({})),
+        (
+            "vision_tower/config.json",
+            json!({
+                "architectures": ["SiglipVisionModel"], "hidden_size": 6, "intermediate_size": 10,
+                "num_hidden_layers": 3, "num_attention_heads": 2, "image_size": 13, "patch_size": 4,
+            }),
+        ),
+        (
+            "vision_tower/preprocessor_config.json",
+            json!({"size": {"height": 13, "width": 13}}),
+        ),
+        (
+            "mm_projector/config.json",
+            json!({"mm_projector_type": "mlp_downsample"}),
+        ),
+    ];
+    Tiny {
+        json: json.into_iter().map(|(name, value)| (name.to_owned(), value)).collect(),
+        weights: BTreeMap::from([
+            (
+                "llm/model.safetensors".to_owned(),
+                decoder("model.", "lm_head.weight", Dtype::BF16),
+            ),
+            ("vision_tower/model.safetensors".to_owned(), siglip(Dtype::BF16)),
+            ("mm_projector/model.safetensors".to_owned(), projector.collect()),
+        ]),
+    }
+}
+
+/// Layout B with a CLIP tower and `mlp2x_gelu`.
+pub fn vila_clip() -> Tiny {
+    let mut tiny = vila();
+    tiny.config("config.json")["mm_vision_select_feature"] = json!("patch");
+    let vision = tiny.config("vision_tower/config.json");
+    vision["architectures"] = json!(["CLIPVisionModel"]);
+    vision["image_size"] = json!(8);
+    *tiny.config("vision_tower/preprocessor_config.json") = json!({"size": 8, "crop_size": 8});
+    *tiny.config("mm_projector/config.json") = json!({"mm_projector_type": "mlp2x_gelu"});
+    *tiny.tensors("vision_tower/model.safetensors") = clip("vision_model.", Dtype::BF16);
+    let shapes: [(&str, &[usize]); 4] = [
+        ("layers.0.weight", &[8, 6]),
+        ("layers.0.bias", &[8]),
+        ("layers.2.weight", &[8, 8]),
+        ("layers.2.bias", &[8]),
+    ];
+    *tiny.tensors("mm_projector/model.safetensors") = shapes
+        .into_iter()
+        .map(|(name, shape)| (name.to_owned(), tensor(Dtype::BF16, shape)))
+        .collect();
+    tiny
+}
