@@ -11,7 +11,9 @@ use std::collections::BTreeSet;
 use std::fs;
 use std::path::PathBuf;
 
-use model_adapters::picture::{Geometry, PictureFault, Preprocess, Processor, RgbPicture, decode, resize_bicubic};
+use model_adapters::picture::{
+    Geometry, PictureFault, Preprocess, Processor, ProcessorClass, RgbPicture, decode, resize_bicubic,
+};
 use serde_json::Value;
 use sha2::{Digest, Sha256};
 
@@ -112,7 +114,7 @@ fn preprocesses_as_transformers() {
     for case in expected("preprocess") {
         let preprocess = Preprocess {
             geometry: Geometry::from_aspect_ratio(case.get("image_aspect_ratio")).unwrap(),
-            processor: Processor::from_json(&case["preprocessor_config"]).unwrap(),
+            processor: Processor::from_json(&case["preprocessor_config"], ProcessorClass::Clip).unwrap(),
         };
         let pixels = preprocess.pixels(&noise(&case)).unwrap();
         assert_eq!((pixels.width, pixels.height), pair(&case["size"]), "{case}");

@@ -11,5 +11,5 @@ mod resample;
 
 pub use decode::{MAX_PIXELS, PictureFault, RgbPicture, decode};
 pub use preprocess::{Geometry, Preprocess};
-pub use processor::{Processor, Resize, UnsupportedSetting};
+pub use processor::{Processor, ProcessorClass, Resize, UnsupportedSetting};
 pub use resample::resize_bicubic;

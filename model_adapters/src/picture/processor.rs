@@ -85,14 +85,24 @@ pub struct Processor {
     pub std: [f64; 3],
 }
 
-/// Whose defaults fill what the file leaves out.
+/// Which processor reads a file that does not say.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Family {
+pub enum ProcessorClass {
+    /// `CLIPImageProcessor`.
     Clip,
+    /// `SiglipImageProcessor`.
     Siglip,
 }
 
 impl Processor {
+    /// The published processor of that class for pictures of `size` x `size`.
+    pub fn published(class: ProcessorClass, size: usize) -> Self {
+        match class {
+            ProcessorClass::Clip => Self::clip(size),
+            ProcessorClass::Siglip => Self::siglip(size),
+        }
+    }
+
     /// CLIP's: shorter side to `size`, centre crop to a square, CLIP's mean and deviation.
     pub fn clip(size: usize) -> Self {
         Self {
@@ -119,13 +129,13 @@ impl Processor {
     }
 
     /// From the content of `preprocessor_config.json`. Absent and null keys have the processor class's defaults;
-    /// a file that names no class is CLIP's, as the first ones were. Names that end in `Fast` are read as the
+    /// a file that names no class is read as `unnamed`. Names that end in `Fast` are read as the
     /// processors that the papers used, which resize with Pillow.
     ///
     /// # Errors
     ///
     /// Another class, another resampling than bicubic, `do_normalize` off, an unknown `do_` switch on, sizes that are no sizes.
-    pub fn from_json(json: &Value) -> Result<Self, UnsupportedSetting> {
+    pub fn from_json(json: &Value, unnamed: ProcessorClass) -> Result<Self, UnsupportedSetting> {
         let Value::Object(keys) = json else {
             return Err(UnsupportedSetting::new(
                 "preprocessor_config.json",
@@ -135,10 +145,8 @@ impl Processor {
         };
         let settings = Settings(keys);
         settings.refuse_other_switches()?;
-        let (family, defaults) = match settings.family()? {
-            Family::Clip => (Family::Clip, Self::clip(DEFAULT_SIDE)),
-            Family::Siglip => (Family::Siglip, Self::siglip(DEFAULT_SIDE)),
-        };
+        let class = settings.class()?.unwrap_or(unnamed);
+        let defaults = Self::published(class, DEFAULT_SIDE);
         match settings.get("resample") {
             Some(resample) if resample.as_u64() != Some(BICUBIC) => {
                 return Err(UnsupportedSetting::new(
@@ -150,7 +158,7 @@ impl Processor {
             _ => {}
         }
         let resizes = settings.switch("do_resize", true)?;
-        let crops = settings.switch("do_center_crop", family == Family::Clip)?;
+        let crops = settings.switch("do_center_crop", class == ProcessorClass::Clip)?;
         let rescales = settings.switch("do_rescale", true)?;
         settings.switch("do_convert_rgb", true)?;
         if !settings.switch("do_normalize", true)? {
@@ -193,16 +201,18 @@ impl<'a> Settings<'a> {
         UnsupportedSetting::new(key, self.get(key).unwrap_or(&Value::Null), known)
     }
 
-    fn family(&self) -> Result<Family, UnsupportedSetting> {
+    fn class(&self) -> Result<Option<ProcessorClass>, UnsupportedSetting> {
         for key in ["image_processor_type", "feature_extractor_type"] {
             let Some(class) = self.get(key) else { continue };
             return match class.as_str() {
-                Some("CLIPImageProcessor" | "CLIPImageProcessorFast" | "CLIPFeatureExtractor") => Ok(Family::Clip),
-                Some("SiglipImageProcessor" | "SiglipImageProcessorFast") => Ok(Family::Siglip),
+                Some("CLIPImageProcessor" | "CLIPImageProcessorFast" | "CLIPFeatureExtractor") => {
+                    Ok(Some(ProcessorClass::Clip))
+                }
+                Some("SiglipImageProcessor" | "SiglipImageProcessorFast") => Ok(Some(ProcessorClass::Siglip)),
                 _ => Err(self.unsupported(key, "only `CLIPImageProcessor` and `SiglipImageProcessor` are known")),
             };
         }
-        Ok(Family::Clip)
+        Ok(None)
     }
 
     fn switch(&self, key: &str, default: bool) -> Result<bool, UnsupportedSetting> {
@@ -315,18 +325,36 @@ mod tests {
             "image_std": [0.5, 0.5, 0.5], "resample": 3, "rescale_factor": 0.00392156862745098,
             "size": {"height": 384, "width": 384}
         });
-        assert_eq!(Processor::from_json(&clip), Ok(Processor::clip(336)));
-        assert_eq!(Processor::from_json(&llava_hf), Ok(Processor::clip(336)));
-        assert_eq!(Processor::from_json(&siglip), Ok(Processor::siglip(384)));
+        assert_eq!(
+            Processor::from_json(&clip, ProcessorClass::Clip),
+            Ok(Processor::clip(336))
+        );
+        assert_eq!(
+            Processor::from_json(&llava_hf, ProcessorClass::Clip),
+            Ok(Processor::clip(336))
+        );
+        assert_eq!(
+            Processor::from_json(&siglip, ProcessorClass::Clip),
+            Ok(Processor::siglip(384))
+        );
     }
 
     #[test]
     fn absent_keys_have_the_class_defaults() {
-        assert_eq!(Processor::from_json(&json!({})), Ok(Processor::clip(224)));
+        assert_eq!(
+            Processor::from_json(&json!({}), ProcessorClass::Clip),
+            Ok(Processor::clip(224))
+        );
         let nulls = json!({"size": null, "crop_size": null, "do_resize": null, "resample": null, "image_mean": null});
-        assert_eq!(Processor::from_json(&nulls), Ok(Processor::clip(224)));
+        assert_eq!(
+            Processor::from_json(&nulls, ProcessorClass::Clip),
+            Ok(Processor::clip(224))
+        );
         let siglip = json!({"image_processor_type": "SiglipImageProcessor"});
-        assert_eq!(Processor::from_json(&siglip), Ok(Processor::siglip(224)));
+        assert_eq!(
+            Processor::from_json(&siglip, ProcessorClass::Clip),
+            Ok(Processor::siglip(224))
+        );
     }
 
     #[test]
@@ -341,11 +369,11 @@ mod tests {
             ),
         ];
         for (size, resize) in cases {
-            let processor = Processor::from_json(&json!({ "size": size })).unwrap();
+            let processor = Processor::from_json(&json!({ "size": size }), ProcessorClass::Clip).unwrap();
             assert_eq!(processor.resize, Some(resize), "{size}");
         }
         for (crop, expected) in [(json!(20), (20, 20)), (json!({"height": 20, "width": 30}), (30, 20))] {
-            let processor = Processor::from_json(&json!({ "crop_size": crop })).unwrap();
+            let processor = Processor::from_json(&json!({ "crop_size": crop }), ProcessorClass::Clip).unwrap();
             assert_eq!(processor.crop, Some(expected), "{crop}");
         }
     }
@@ -354,7 +382,7 @@ mod tests {
     fn switches_that_are_off() {
         let off = json!({"do_resize": false, "do_center_crop": false, "do_rescale": false,
                          "do_convert_rgb": false, "do_pad": false});
-        let processor = Processor::from_json(&off).unwrap();
+        let processor = Processor::from_json(&off, ProcessorClass::Clip).unwrap();
         let expected = Processor {
             resize: None,
             crop: None,
@@ -366,7 +394,8 @@ mod tests {
 
     #[test]
     fn one_number_for_all_channels() {
-        let processor = Processor::from_json(&json!({"image_mean": 0.25, "image_std": 2})).unwrap();
+        let processor =
+            Processor::from_json(&json!({"image_mean": 0.25, "image_std": 2}), ProcessorClass::Clip).unwrap();
         assert_eq!((processor.mean, processor.std), ([0.25; 3], [2.0; 3]));
     }
 
@@ -400,7 +429,12 @@ mod tests {
             ),
         ];
         for (json, message) in cases {
-            assert_eq!(Processor::from_json(&json).unwrap_err().to_string(), message);
+            assert_eq!(
+                Processor::from_json(&json, ProcessorClass::Clip)
+                    .unwrap_err()
+                    .to_string(),
+                message
+            );
         }
         for size in [
             json!(0),
@@ -414,13 +448,15 @@ mod tests {
         ] {
             for key in ["size", "crop_size"] {
                 assert_eq!(
-                    Processor::from_json(&json!({ key: size })).unwrap_err().key,
+                    Processor::from_json(&json!({ key: size }), ProcessorClass::Clip)
+                        .unwrap_err()
+                        .key,
                     key,
                     "{size}"
                 );
             }
         }
-        assert!(Processor::from_json(&json!({"crop_size": {"shortest_edge": 336}})).is_err());
+        assert!(Processor::from_json(&json!({"crop_size": {"shortest_edge": 336}}), ProcessorClass::Clip).is_err());
     }
 
     #[test]

@@ -62,6 +62,11 @@ impl ConfigFile {
         self.fault_at(key, format!("is {}: {wanted}", quoted(value)))
     }
 
+    /// The whole object.
+    pub fn json(&self) -> Value {
+        Value::Object(self.keys.clone())
+    }
+
     /// The value of `key`; null counts as absent, as it does in the references' configuration classes.
     pub fn value(&self, key: &str) -> Option<&Value> {
         self.keys.get(key).filter(|value| !value.is_null())
