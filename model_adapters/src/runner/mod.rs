@@ -3,6 +3,7 @@
 //! This is the reference path (`architecture.md` section 9): one question at a time, one prefill of the whole
 //! spliced sequence, then greedy decoding over a KV cache. Every rounding point of the references is kept.
 
+mod adapter;
 mod clip;
 mod device;
 mod error;
@@ -19,6 +20,7 @@ mod torch;
 mod vision_tower;
 mod weights;
 
+pub use adapter::{RunnerSettings, VilaAdapter};
 pub use device::{CudaStatus, Device};
 pub use error::{AnswerError, DeviceError, LoadError, TorchError};
 pub use generate::Generation;

@@ -42,6 +42,11 @@ struct Parts<'a> {
 
 impl VilaModel {
     /// Reads the model, with the first `rows` rows of the decoder's embedding and head.
+    ///
+    /// # Errors
+    ///
+    /// A tensor that cannot be read, has another shape than the configuration asks for or is not finite in the working
+    /// dtype; parts whose widths differ.
     pub fn load(checkpoint: &Checkpoint, rows: usize, placement: Placement) -> Result<Self, LoadError> {
         let parts = Parts {
             tower: (&checkpoint.tower, Weights::of(&checkpoint.tower_tensors, placement)),
@@ -82,6 +87,10 @@ impl VilaModel {
     }
 
     /// The tower's selected tokens, `[1, T, tower width]`, of normalised pixels `[3, side, side]`.
+    ///
+    /// # Errors
+    ///
+    /// [`AnswerError::Sample`] where there are more or fewer pixels than the tower takes.
     pub fn tower_features(&self, pixels: &[f32]) -> Result<Tensor, AnswerError> {
         let _guard = tch::no_grad_guard();
         let side = self.image_size;
@@ -101,12 +110,20 @@ impl VilaModel {
 
     /// The rows that take a picture's place in the decoder's input, `[1, rows, H]`, of normalised pixels
     /// `[3, side, side]`.
+    ///
+    /// # Errors
+    ///
+    /// As [`VilaModel::tower_features`].
     pub fn encode_picture(&self, pixels: &[f32]) -> Result<Tensor, AnswerError> {
         let _guard = tch::no_grad_guard();
         Ok(self.projector.forward(&self.tower_features(pixels)?)?)
     }
 
     /// The logits, one per row of the embedding, of the first new token.
+    ///
+    /// # Errors
+    ///
+    /// [`AnswerError::Sample`] where markers and pictures do not match or a token has no row in the embedding.
     pub fn first_logits(&mut self, prompt: &[PromptToken], pictures: &[Tensor]) -> Result<Vec<f32>, AnswerError> {
         let _guard = tch::no_grad_guard();
         let spliced = self.splice(prompt, pictures)?;
@@ -115,6 +132,10 @@ impl VilaModel {
     }
 
     /// Answers `prompt`, whose markers stand for `pictures` as [`VilaModel::encode_picture`] made them.
+    ///
+    /// # Errors
+    ///
+    /// As [`VilaModel::first_logits`], and where the logits of a step are not finite.
     pub fn generate(
         &mut self,
         prompt: &[PromptToken],
