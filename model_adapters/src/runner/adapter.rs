@@ -49,8 +49,8 @@ impl VilaAdapter {
     ///
     /// # Errors
     ///
-    /// [`AdapterError::User`] where the device cannot be had, the tokenizer cannot be read or does not fit the embedding,
-    /// or a tensor cannot be used.
+    /// [`AdapterError::User`] where the device cannot be had, the tokenizer cannot be read or does not fit the
+    /// embedding, or a tensor cannot be used.
     pub fn open(checkpoint: Checkpoint, settings: RunnerSettings) -> Result<Self, AdapterError> {
         settings.device.prepare()?;
         if let Some(threads) = settings.threads {
