@@ -1,0 +1,214 @@
+//! What is computed in and by what: dtypes, their place on a device, and facts about the libtorch in use.
+
+use std::fmt;
+use std::str::FromStr;
+
+use tch::Kind;
+
+use crate::runner::device::{CudaStatus, Device};
+use crate::runner::error::DeviceError;
+
+/// The dtype that the model computes in, whatever is on disk.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Dtype {
+    /// IEEE single precision.
+    Float32,
+    /// IEEE half precision: what the references compute in (`checkpoints.md` section 9).
+    Float16,
+    /// bfloat16.
+    BFloat16,
+}
+
+impl Dtype {
+    /// PyTorch's name.
+    pub const fn id(self) -> &'static str {
+        match self {
+            Self::Float32 => "float32",
+            Self::Float16 => "float16",
+            Self::BFloat16 => "bfloat16",
+        }
+    }
+
+    pub(crate) const fn kind(self) -> Kind {
+        match self {
+            Self::Float32 => Kind::Float,
+            Self::Float16 => Kind::Half,
+            Self::BFloat16 => Kind::BFloat16,
+        }
+    }
+}
+
+impl fmt::Display for Dtype {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.id())
+    }
+}
+
+/// What the user asks for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum DtypeChoice {
+    /// float32 on a CPU, where 16-bit matrix products are slow; float16 on CUDA, as the references do.
+    #[default]
+    Auto,
+    /// This one.
+    Fixed(Dtype),
+}
+
+impl DtypeChoice {
+    /// The dtype to compute in on `device`.
+    pub const fn resolve(self, device: Device) -> Dtype {
+        match (self, device) {
+            (Self::Fixed(dtype), _) => dtype,
+            (Self::Auto, Device::Cpu) => Dtype::Float32,
+            (Self::Auto, Device::Cuda(_)) => Dtype::Float16,
+        }
+    }
+}
+
+impl FromStr for DtypeChoice {
+    type Err = DeviceError;
+
+    fn from_str(text: &str) -> Result<Self, DeviceError> {
+        match text {
+            "auto" => Ok(Self::Auto),
+            "float32" => Ok(Self::Fixed(Dtype::Float32)),
+            "float16" => Ok(Self::Fixed(Dtype::Float16)),
+            "bfloat16" => Ok(Self::Fixed(Dtype::BFloat16)),
+            _ => Err(DeviceError(format!(
+                "unknown dtype `{text}`; use `auto`, `float32`, `float16` or `bfloat16`"
+            ))),
+        }
+    }
+}
+
+/// Where tensors lie and what they are made of.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Placement {
+    /// The device.
+    pub device: Device,
+    /// The working dtype.
+    pub dtype: Dtype,
+}
+
+impl Placement {
+    /// For libtorch's factory functions, in the working dtype.
+    pub(crate) fn options(self) -> (Kind, tch::Device) {
+        (self.dtype.kind(), self.device.tch())
+    }
+}
+
+/// Sets the number of threads that one libtorch operation may use.
+pub(crate) fn set_threads(threads: usize) -> Result<(), DeviceError> {
+    match i32::try_from(threads) {
+        Ok(threads) if threads > 0 => {
+            tch::set_num_threads(threads);
+            Ok(())
+        }
+        _ => Err(DeviceError(format!(
+            "cannot compute with {threads} threads; use 1 or more"
+        ))),
+    }
+}
+
+/// The libtorch in use, for a run's manifest and for `doctor`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Libtorch {
+    /// Its version; `None` where it is too old to say.
+    pub version: Option<String>,
+    /// Threads that one operation uses.
+    pub threads: usize,
+    /// Operations that may run side by side.
+    pub interop_threads: usize,
+    /// Vector extensions of this CPU that libtorch has kernels for.
+    pub cpu_features: Vec<&'static str>,
+    /// Whether a CUDA device can be used.
+    pub cuda: CudaStatus,
+}
+
+impl Libtorch {
+    /// Asks libtorch. Tries to load its CUDA library, so call it before the first tensor is made.
+    pub fn describe() -> Self {
+        let cuda = CudaStatus::probe();
+        Self {
+            version: version(),
+            threads: usize::try_from(tch::get_num_threads()).unwrap_or(0),
+            interop_threads: usize::try_from(tch::get_num_interop_threads()).unwrap_or(0),
+            cpu_features: cpu_features(),
+            cuda,
+        }
+    }
+}
+
+/// libtorch's stable C interface packs its version as one byte each of major, minor and patch, from the top.
+fn version() -> Option<String> {
+    let program = libloading::os::unix::Library::this();
+    // SAFETY: where the symbol exists it is declared `uint64_t aoti_torch_abi_version()` (`shim.h`).
+    let packed = unsafe {
+        let symbol = program.get::<unsafe extern "C" fn() -> u64>(b"aoti_torch_abi_version\0");
+        symbol.ok()?()
+    };
+    let [major, minor, patch, ..] = packed.to_be_bytes();
+    Some(format!("{major}.{minor}.{patch}"))
+}
+
+#[cfg(target_arch = "x86_64")]
+fn cpu_features() -> Vec<&'static str> {
+    let detected = [
+        ("avx2", std::arch::is_x86_feature_detected!("avx2")),
+        ("fma", std::arch::is_x86_feature_detected!("fma")),
+        ("avx512f", std::arch::is_x86_feature_detected!("avx512f")),
+        ("avx512bf16", std::arch::is_x86_feature_detected!("avx512bf16")),
+        ("avx512fp16", std::arch::is_x86_feature_detected!("avx512fp16")),
+    ];
+    detected
+        .into_iter()
+        .filter_map(|(name, present)| present.then_some(name))
+        .collect()
+}
+
+#[cfg(not(target_arch = "x86_64"))]
+fn cpu_features() -> Vec<&'static str> {
+    Vec::new()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn dtype_names_and_what_auto_means() {
+        let cases = [
+            ("auto", Device::Cpu, Dtype::Float32),
+            ("auto", Device::Cuda(1), Dtype::Float16),
+            ("float32", Device::Cuda(0), Dtype::Float32),
+            ("float16", Device::Cpu, Dtype::Float16),
+            ("bfloat16", Device::Cpu, Dtype::BFloat16),
+        ];
+        for (text, device, expected) in cases {
+            let dtype = text.parse::<DtypeChoice>().unwrap().resolve(device);
+            assert_eq!(dtype, expected, "{text} on {device}");
+            assert!(text == "auto" || text == dtype.to_string());
+        }
+        let unknown = "fp16".parse::<DtypeChoice>().unwrap_err();
+        assert_eq!(
+            unknown.to_string(),
+            "unknown dtype `fp16`; use `auto`, `float32`, `float16` or `bfloat16`"
+        );
+    }
+
+    #[test]
+    fn libtorch_describes_itself() {
+        let libtorch = Libtorch::describe();
+        let version = libtorch.version.unwrap();
+        assert!(version.starts_with("2."), "{version}");
+        assert!(libtorch.threads >= 1 && libtorch.interop_threads >= 1);
+    }
+
+    #[test]
+    fn zero_threads_are_refused() {
+        assert_eq!(
+            set_threads(0).unwrap_err().to_string(),
+            "cannot compute with 0 threads; use 1 or more"
+        );
+    }
+}

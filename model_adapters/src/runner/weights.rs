@@ -1,0 +1,258 @@
+//! From the memory-mapped bytes of a stored tensor to a libtorch tensor of the working dtype on its device.
+
+use tch::{Kind, Tensor};
+
+use crate::checkpoint::{self, Module, TensorView};
+use crate::runner::device::Device;
+use crate::runner::error::LoadError;
+use crate::runner::torch::Placement;
+
+/// Gives the tensor of a canonical name.
+type Read<'a> = dyn Fn(&str) -> Result<Tensor, LoadError> + 'a;
+
+/// The tensors of one part of the model, as the layers ask for them: by canonical name, in a known shape.
+pub struct Weights<'a> {
+    read: Box<Read<'a>>,
+}
+
+impl<'a> Weights<'a> {
+    /// Those of a checkpoint, converted to `placement` as they are asked for.
+    pub fn of(module: &'a Module, placement: Placement) -> Self {
+        Self {
+            read: Box::new(move |name| convert(&module.tensor(name)?, placement)),
+        }
+    }
+
+    /// The tensor `name`, which must have `shape`.
+    pub fn tensor(&self, name: &str, shape: &[usize]) -> Result<Tensor, LoadError> {
+        let tensor = (self.read)(name)?;
+        let found = tensor.size();
+        let expected: Vec<i64> = shape.iter().map(|&side| side as i64).collect();
+        if found == expected {
+            Ok(tensor)
+        } else {
+            Err(LoadError::Shape {
+                tensor: name.to_owned(),
+                expected,
+                found,
+            })
+        }
+    }
+}
+
+/// Copies `view` once and converts it: 16-bit formats round to nearest even, overflow gives infinity, which is
+/// refused. A GPU converts faster than the CPU and takes fewer bytes over the bus, so there the copy comes first.
+fn convert(view: &TensorView<'_>, placement: Placement) -> Result<Tensor, LoadError> {
+    let (kind, device) = placement.options();
+    let stored = stored(view)?;
+    let tensor = match placement.device {
+        Device::Cpu => stored.f_to_dtype(kind, false, true)?,
+        Device::Cuda(_) => stored.f_to_device(device)?.f_to_kind(kind)?,
+    };
+    if is_finite(&tensor)? {
+        Ok(tensor)
+    } else {
+        Err(LoadError::NotFinite {
+            tensor: view.name.to_owned(),
+            dtype: placement.dtype.id(),
+        })
+    }
+}
+
+/// The bytes as a tensor of the stored dtype on the CPU, which may borrow them: copy before `view` ends.
+fn stored(view: &TensorView<'_>) -> Result<Tensor, LoadError> {
+    let kind = stored_kind(view.dtype);
+    let shape: Vec<i64> = view.shape.iter().map(|&side| side as i64).collect();
+    let size = view.shape.iter().product::<usize>() * kind.elt_size_in_bytes();
+    if size != view.bytes.len() {
+        return Err(LoadError::Mismatch(format!(
+            "tensor `{}` has {} bytes, but its shape {:?} needs {size}",
+            view.name,
+            view.bytes.len(),
+            view.shape
+        )));
+    }
+    if view.bytes.as_ptr().align_offset(kind.elt_size_in_bytes()) != 0 {
+        return Ok(Tensor::f_from_data_size(view.bytes, &shape, kind)?);
+    }
+    // SAFETY: pointer and length were checked above; the only caller copies before the bytes go and never writes.
+    Ok(unsafe { Tensor::f_from_blob(view.bytes.as_ptr(), &shape, &[], kind, tch::Device::Cpu)? })
+}
+
+const fn stored_kind(dtype: checkpoint::Dtype) -> Kind {
+    match dtype {
+        checkpoint::Dtype::F16 => Kind::Half,
+        checkpoint::Dtype::Bf16 => Kind::BFloat16,
+        checkpoint::Dtype::F32 => Kind::Float,
+    }
+}
+
+/// One pass and no temporary: both extremes are finite exactly when all values are, since NaN wins either.
+fn is_finite(tensor: &Tensor) -> Result<bool, LoadError> {
+    if tensor.numel() == 0 {
+        return Ok(true);
+    }
+    let (least, greatest) = tensor.f_aminmax(None, false)?;
+    Ok(least.f_double_value(&[])?.is_finite() && greatest.f_double_value(&[])?.is_finite())
+}
+
+#[cfg(test)]
+impl<'a> Weights<'a> {
+    /// Reproducible random tensors: whatever is asked for, small values that depend on the name only, in the
+    /// shape that `shape_of` gives.
+    pub fn random(placement: Placement, shape_of: impl Fn(&str) -> Vec<i64> + 'a) -> Self {
+        Self {
+            read: Box::new(move |name| {
+                let mut state = name
+                    .bytes()
+                    .fold(0x9e37_79b9_u32, |hash, byte| hash.rotate_left(5) ^ u32::from(byte));
+                let shape = shape_of(name);
+                let centre = if name.contains("norm") && name.ends_with("weight") {
+                    1.0
+                } else {
+                    0.0
+                };
+                let values: Vec<f32> = (0..shape.iter().product())
+                    .map(|_| {
+                        state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+                        centre + (f64::from(state >> 8) / f64::from(1 << 24) - 0.5) as f32
+                    })
+                    .collect();
+                let (kind, device) = placement.options();
+                Ok(Tensor::f_from_slice(&values)?
+                    .f_reshape(shape.as_slice())?
+                    .f_to_device(device)?
+                    .f_to_kind(kind)?)
+            }),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::runner::torch::Dtype;
+    use half::{bf16, f16};
+
+    fn cpu(dtype: Dtype) -> Placement {
+        Placement {
+            device: Device::Cpu,
+            dtype,
+        }
+    }
+
+    fn floats(tensor: &Tensor) -> Vec<f32> {
+        Vec::try_from(tensor.flatten(0, -1)).unwrap()
+    }
+
+    #[test]
+    fn bytes_become_values_whatever_the_formats() {
+        let values = [1.0_f32, -2.5, 0.15625, 3.0, 0.0, -1.0];
+        let f16s: Vec<u8> = values.iter().flat_map(|&v| f16::from_f32(v).to_le_bytes()).collect();
+        let bf16s: Vec<u8> = values.iter().flat_map(|&v| bf16::from_f32(v).to_le_bytes()).collect();
+        let f32s: Vec<u8> = values.iter().flat_map(|&v| v.to_le_bytes()).collect();
+        let stored = [
+            (checkpoint::Dtype::F16, f16s),
+            (checkpoint::Dtype::Bf16, bf16s),
+            (checkpoint::Dtype::F32, f32s),
+        ];
+        for (dtype, bytes) in &stored {
+            for working in [Dtype::Float32, Dtype::Float16, Dtype::BFloat16] {
+                for misaligned in [false, true] {
+                    let mut room = vec![0_u8; bytes.len() + 8];
+                    let start = room.as_ptr().align_offset(8) + usize::from(misaligned);
+                    room[start..start + bytes.len()].copy_from_slice(bytes);
+                    let view = TensorView {
+                        name: "w",
+                        dtype: *dtype,
+                        shape: &[2, 3],
+                        bytes: &room[start..start + bytes.len()],
+                    };
+                    let tensor = convert(&view, cpu(working)).unwrap();
+                    room.fill(0xff);
+                    assert_eq!(tensor.size(), [2, 3]);
+                    assert_eq!(tensor.kind(), working.kind());
+                    assert_eq!(
+                        floats(&tensor),
+                        values,
+                        "{dtype:?} to {working}, misaligned: {misaligned}"
+                    );
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn bfloat16_to_float16_rounds_to_even_and_flushes_what_is_too_small() {
+        // 2^-24 is the smallest float16; half of it and the next bfloat16 above that half lie on either side.
+        let cases = [
+            (f32::powi(2.0, -24), f32::powi(2.0, -24)),
+            (f32::powi(2.0, -25), 0.0),
+            (f32::powi(2.0, -25) * 1.007_812_5, f32::powi(2.0, -24)),
+            (65_280.0, 65_280.0),
+        ];
+        for (value, expected) in cases {
+            let bytes = bf16::from_f32(value).to_le_bytes();
+            let view = TensorView {
+                name: "w",
+                dtype: checkpoint::Dtype::Bf16,
+                shape: &[1],
+                bytes: &bytes,
+            };
+            assert_eq!(floats(&convert(&view, cpu(Dtype::Float16)).unwrap()), [expected]);
+        }
+    }
+
+    #[test]
+    fn values_that_are_not_finite_are_refused_by_name() {
+        let cases = [
+            (70_000.0, Dtype::Float16, false),
+            (-70_000.0, Dtype::Float16, false),
+            (70_000.0, Dtype::Float32, true),
+            (f32::NAN, Dtype::Float32, false),
+            (f32::INFINITY, Dtype::BFloat16, false),
+        ];
+        for (value, dtype, good) in cases {
+            let bytes: Vec<u8> = [0.5, value, 1.0].iter().flat_map(|v: &f32| v.to_le_bytes()).collect();
+            let view = TensorView {
+                name: "model.norm.weight",
+                dtype: checkpoint::Dtype::F32,
+                shape: &[3],
+                bytes: &bytes,
+            };
+            match convert(&view, cpu(dtype)) {
+                Ok(_) => assert!(good, "{value} in {dtype}"),
+                Err(error) => {
+                    assert!(!good, "{value} in {dtype}");
+                    assert_eq!(
+                        error.to_string(),
+                        format!(
+                            "tensor `model.norm.weight` holds values that are not finite in {dtype}; \
+                             try `--dtype float32`"
+                        )
+                    );
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn shapes_must_agree() {
+        let weights = Weights::random(cpu(Dtype::Float32), |_| vec![2, 3]);
+        assert!(weights.tensor("w", &[2, 3]).is_ok());
+        assert_eq!(
+            weights.tensor("w", &[3, 2]).unwrap_err().to_string(),
+            "tensor `w` has shape [2, 3], but the configuration asks for [3, 2]"
+        );
+        let short = TensorView {
+            name: "w",
+            dtype: checkpoint::Dtype::F32,
+            shape: &[2],
+            bytes: &[0; 4],
+        };
+        assert_eq!(
+            convert(&short, cpu(Dtype::Float32)).unwrap_err().to_string(),
+            "tensor `w` has 4 bytes, but its shape [2] needs 8"
+        );
+    }
+}

@@ -1,0 +1,350 @@
+//! The whole way from picture file and question to answer, against what the reference programs made of two tiny random
+//! checkpoints (`tests/fixtures/checkpoints/README.md`).
+#![cfg(feature = "libtorch")]
+#![expect(clippy::unwrap_used, clippy::panic, reason = "a test may stop at the first surprise")]
+
+use std::fs;
+use std::ops::ControlFlow;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use model_adapters::checkpoint::Checkpoint;
+use model_adapters::picture::{self, Geometry, Preprocess, RgbPicture};
+use model_adapters::runner::{Device, DtypeChoice, RunnerSettings, VilaAdapter};
+use model_adapters::tokenizer::PromptToken;
+use model_adapters::{Adapter, EncodedPicture, FinishReason, GenerationLimits, PromptPart, Request};
+use safetensors::SafeTensors;
+use serde::Deserialize;
+
+const CHECKPOINTS: [&str; 2] = ["tiny-llava-hf", "tiny-vila15"];
+
+/// Largest distance from the references in float32: another order of summation, nothing else.
+const TOLERANCE: f32 = 1e-4;
+
+#[derive(Deserialize)]
+struct Cases {
+    picture_token: i64,
+    picture_rows: usize,
+    max_new_tokens: usize,
+    cases: Vec<Case>,
+}
+
+#[derive(Deserialize)]
+struct Case {
+    id: String,
+    picture: String,
+    question: String,
+    prompt: String,
+    prompt_ids: Vec<i64>,
+    tokens: Vec<u32>,
+    finish: String,
+    text: String,
+}
+
+/// One checkpoint and what is expected of it.
+struct Fixture {
+    folder: PathBuf,
+    cases: Cases,
+    tensors: Vec<u8>,
+}
+
+impl Fixture {
+    fn all() -> impl Iterator<Item = Self> {
+        CHECKPOINTS.into_iter().map(|name| {
+            let folder = fixtures().join(name);
+            let read = |file: &str| {
+                let path = folder.join("expected").join(file);
+                fs::read(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()))
+            };
+            Self {
+                cases: serde_json::from_slice(&read("cases.json")).unwrap(),
+                tensors: read("expected.safetensors"),
+                folder,
+            }
+        })
+    }
+
+    fn checkpoint(&self) -> Checkpoint {
+        Checkpoint::open(&self.folder).unwrap()
+    }
+
+    fn adapter(&self) -> VilaAdapter {
+        let settings = RunnerSettings {
+            device: Device::Cpu,
+            dtype: DtypeChoice::Auto,
+            template: None,
+            threads: None,
+        };
+        VilaAdapter::open(self.checkpoint(), settings).unwrap()
+    }
+
+    /// The bytes of an expected tensor; `None` where the fixture has none of that name.
+    fn bytes(&self, name: &str) -> Option<Vec<u8>> {
+        let tensors = SafeTensors::deserialize(&self.tensors).unwrap();
+        tensors.tensor(name).ok().map(|tensor| tensor.data().to_vec())
+    }
+
+    fn floats(&self, name: &str) -> Vec<f32> {
+        let bytes = self.bytes(name).unwrap_or_else(|| panic!("no tensor `{name}`"));
+        bytes
+            .chunks_exact(4)
+            .map(|value| f32::from_le_bytes(value.try_into().unwrap()))
+            .collect()
+    }
+
+    fn prompt(&self, case: &Case) -> Vec<PromptToken> {
+        case.prompt_ids
+            .iter()
+            .map(|&id| {
+                if id == self.cases.picture_token {
+                    PromptToken::Picture(0)
+                } else {
+                    PromptToken::Text(u32::try_from(id).unwrap())
+                }
+            })
+            .collect()
+    }
+
+    fn request(&self, case: &Case) -> Request {
+        let path = fixtures().join("pictures").join(&case.picture);
+        let picture = EncodedPicture {
+            key: case.picture.as_str().into(),
+            read: Arc::new(move || fs::read(&path).map_err(|error| error.to_string())),
+        };
+        Request {
+            id: case.id.clone(),
+            prompt: vec![PromptPart::Picture(picture), PromptPart::Text(case.question.clone())],
+            limits: self.limits(),
+        }
+    }
+
+    fn limits(&self) -> GenerationLimits {
+        GenerationLimits {
+            max_new_tokens: self.cases.max_new_tokens,
+        }
+    }
+}
+
+fn fixtures() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../tests/fixtures/checkpoints")
+}
+
+/// Names without suffix and decoded pictures.
+fn pictures() -> Vec<(String, RgbPicture)> {
+    let mut pictures: Vec<_> = fs::read_dir(fixtures().join("pictures"))
+        .unwrap()
+        .map(|entry| {
+            let path = entry.unwrap().path();
+            let name = path.file_stem().unwrap().to_str().unwrap().to_owned();
+            (name, picture::decode(&fs::read(&path).unwrap()).unwrap())
+        })
+        .collect();
+    pictures.sort_by(|(a, _), (b, _)| a.cmp(b));
+    assert_eq!(pictures.len(), 5);
+    pictures
+}
+
+fn flat(tensor: tch::Tensor) -> Vec<f32> {
+    Vec::try_from(tensor.flatten(0, -1)).unwrap()
+}
+
+#[track_caller]
+fn assert_close(ours: &[f32], theirs: &[f32], what: &str) {
+    assert_eq!(ours.len(), theirs.len(), "{what}");
+    let largest = ours.iter().zip(theirs).map(|(a, b)| (a - b).abs()).fold(0.0, f32::max);
+    assert!(largest <= TOLERANCE, "{what}: largest distance {largest}");
+}
+
+#[test]
+fn pixels_are_those_of_the_references() {
+    for fixture in Fixture::all() {
+        let preprocess = fixture.checkpoint().preprocess;
+        let padded = Preprocess {
+            geometry: Geometry::Pad,
+            ..preprocess.clone()
+        };
+        for (name, decoded) in pictures() {
+            let pixels = preprocess.pixels(&decoded).unwrap();
+            assert_eq!(
+                Some(&pixels.data),
+                fixture.bytes(&format!("picture.{name}.u8")).as_ref(),
+                "{name}"
+            );
+            let normalised = preprocess.normalise(&pixels);
+            assert_eq!(normalised, fixture.floats(&format!("picture.{name}.pixels")), "{name}");
+            if let Some(expected) = fixture.bytes(&format!("picture.{name}.padded.u8")) {
+                assert_eq!(padded.pixels(&decoded).unwrap().data, expected, "{name}, padded");
+            }
+        }
+    }
+}
+
+#[test]
+fn prompts_and_their_ids_are_those_of_the_references() {
+    for fixture in Fixture::all() {
+        let adapter = fixture.adapter();
+        for case in &fixture.cases.cases {
+            let request = fixture.request(case);
+            assert_eq!(adapter.rendered_prompt(&request), case.prompt, "{}", case.id);
+            let tokens = adapter.prompt_tokens(&request).unwrap();
+            assert_eq!(tokens, fixture.prompt(case), "{}", case.id);
+            assert_eq!(
+                adapter.tokenizer().decode(&case.tokens).unwrap(),
+                case.text,
+                "{}",
+                case.id
+            );
+        }
+    }
+}
+
+#[test]
+fn features_logits_and_tokens_are_those_of_the_references() {
+    for fixture in Fixture::all() {
+        let mut adapter = fixture.adapter();
+        let model = adapter.model();
+        for (name, _) in pictures() {
+            let pixels = fixture.floats(&format!("picture.{name}.pixels"));
+            let tower = flat(model.tower_features(&pixels).unwrap());
+            assert_close(
+                &tower,
+                &fixture.floats(&format!("picture.{name}.tower")),
+                &format!("tower, {name}"),
+            );
+            let rows = model.encode_picture(&pixels).unwrap();
+            assert_eq!(rows.size3().unwrap().1 as usize, fixture.cases.picture_rows);
+            let expected = fixture.floats(&format!("picture.{name}.projector"));
+            assert_close(&flat(rows), &expected, &format!("projector, {name}"));
+        }
+        for case in &fixture.cases.cases {
+            let stem = Path::new(&case.picture).file_stem().unwrap().to_str().unwrap();
+            let pixels = fixture.floats(&format!("picture.{stem}.pixels"));
+            let pictures = [model.encode_picture(&pixels).unwrap()];
+            let prompt = fixture.prompt(case);
+            let logits = model.first_logits(&prompt, &pictures).unwrap();
+            assert_close(&logits, &fixture.floats(&format!("case.{}.logits", case.id)), &case.id);
+            let generation = model.generate(&prompt, &pictures, fixture.limits()).unwrap();
+            assert_eq!(
+                (generation.ids, generation.finish.id()),
+                (case.tokens.clone(), case.finish.as_str())
+            );
+        }
+    }
+}
+
+#[test]
+fn answers_are_those_of_the_references() {
+    for fixture in Fixture::all() {
+        let cases = &fixture.cases.cases;
+        // A question whose picture is missing, in the middle of the others: its failure is its own.
+        let mut requests: Vec<Request> = cases.iter().map(|case| fixture.request(case)).collect();
+        let mut broken = fixture.request(&cases[0]);
+        broken.id = "broken".to_owned();
+        broken.prompt[0] = PromptPart::Picture(EncodedPicture {
+            key: "broken".into(),
+            read: Arc::new(|| Err("cannot read `broken.jpg`: no such file".to_owned())),
+        });
+        requests.insert(1, broken);
+
+        let mut answers = Vec::new();
+        fixture
+            .adapter()
+            .answer(&mut requests.into_iter(), &mut |answer| {
+                answers.push(answer);
+                ControlFlow::Continue(())
+            })
+            .unwrap();
+        let broken = answers.remove(1);
+        assert_eq!(
+            (broken.id.as_str(), broken.outcome.unwrap_err().to_string()),
+            ("broken", "cannot read `broken.jpg`: no such file".to_owned())
+        );
+        assert_eq!(answers.len(), cases.len());
+        for (answer, case) in answers.into_iter().zip(cases) {
+            assert_eq!(answer.id, case.id);
+            let generated = answer.outcome.unwrap();
+            assert_eq!(generated.text, case.text, "{}", case.id);
+            assert_eq!(generated.new_tokens, case.tokens.len(), "{}", case.id);
+            assert_eq!(
+                generated.prompt_tokens,
+                case.prompt_ids.len() - 1 + fixture.cases.picture_rows
+            );
+            assert_ne!(generated.finish, FinishReason::Replayed);
+        }
+    }
+}
+
+#[test]
+fn a_picture_is_read_once_for_the_questions_that_follow_each_other() {
+    let fixture = Fixture::all().next().unwrap();
+    let reads = Arc::new(AtomicUsize::new(0));
+    let requests: Vec<Request> = ["wide-rgb.jpg", "wide-rgb.jpg", "grey.jpg", "grey.jpg", "wide-rgb.jpg"]
+        .into_iter()
+        .map(|name| {
+            let (path, reads) = (fixtures().join("pictures").join(name), Arc::clone(&reads));
+            let mut request = fixture.request(&fixture.cases.cases[0]);
+            request.prompt[0] = PromptPart::Picture(EncodedPicture {
+                key: name.into(),
+                read: Arc::new(move || {
+                    reads.fetch_add(1, Ordering::Relaxed);
+                    fs::read(&path).map_err(|error| error.to_string())
+                }),
+            });
+            request
+        })
+        .collect();
+    let mut texts = Vec::new();
+    fixture
+        .adapter()
+        .answer(&mut requests.into_iter(), &mut |answer| {
+            texts.push(answer.outcome.unwrap().text);
+            ControlFlow::Continue(())
+        })
+        .unwrap();
+    assert_eq!(reads.load(Ordering::Relaxed), 3);
+    assert_eq!([&texts[1], &texts[3], &texts[4]], [&texts[0], &texts[2], &texts[0]]);
+    assert_ne!(texts[0], texts[2], "the answers must tell the pictures apart");
+}
+
+#[test]
+fn what_is_wrong_with_a_question_is_said_and_nothing_is_guessed() {
+    let fixture = Fixture::all().next().unwrap();
+    let mut adapter = fixture.adapter();
+    let case = &fixture.cases.cases[0];
+    let mut stray = fixture.request(case);
+    stray.prompt[1] = PromptPart::Text("What is <image>?".to_owned());
+    let mut broken = fixture.request(case);
+    broken.prompt[0] = PromptPart::Picture(EncodedPicture {
+        key: "noise.jpg".into(),
+        read: Arc::new(|| Ok(vec![7; 40])),
+    });
+    let mut reasons = Vec::new();
+    adapter
+        .answer(&mut [stray, broken].into_iter(), &mut |answer| {
+            reasons.push(answer.outcome.unwrap_err().to_string());
+            ControlFlow::Continue(())
+        })
+        .unwrap();
+    assert_eq!(
+        reasons[0],
+        "the question contains `<image>`, which would stand for a picture"
+    );
+    assert!(reasons[1].starts_with("picture `noise.jpg`: "), "{}", reasons[1]);
+    assert_eq!(reasons.len(), 2);
+}
+
+#[test]
+fn an_adapter_stops_when_it_is_told_and_names_what_answers_depend_on() {
+    let fixture = Fixture::all().next().unwrap();
+    let mut adapter = fixture.adapter();
+    let mut pulled = 0;
+    let mut requests = fixture.cases.cases.iter().map(|case| {
+        pulled += 1;
+        fixture.request(case)
+    });
+    adapter.answer(&mut requests, &mut |_| ControlFlow::Break(())).unwrap();
+    drop(requests);
+    assert_eq!(pulled, 1);
+    assert_eq!(adapter.identity().first(), Some(&("dtype", "float32".to_owned())));
+}
