@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 
 use crate::error::DataError;
+use crate::matching::{Duplicates, Unlocated};
 use crate::metric::Score;
 use crate::pope::Pope;
 use crate::prediction::Prediction;
@@ -46,8 +47,12 @@ pub trait Dataset: Send + Sync {
     fn samples(&self) -> &[Sample];
     /// The text that goes with the picture of sample `index`, without conversation template or image marker.
     fn prompt(&self, index: usize, style: PromptStyle) -> String;
-    /// Which sample a prediction of somebody's file is about; `None` if there is no such sample.
-    fn locate(&self, prediction: &Prediction) -> Option<usize>;
+    /// The position of the sample that a prediction of somebody's file is about.
+    fn locate(&self, prediction: &Prediction) -> Result<usize, Unlocated>;
+    /// What two lines about one sample mean in a file of another program.
+    fn duplicates(&self) -> Duplicates {
+        Duplicates::Refuse
+    }
     /// Scores `answers`, one entry a sample in dataset order, `None` where there is no answer. A pure function.
     fn score(&self, answers: &[Option<String>], protocol: Protocol) -> Result<Score, DataError>;
 }

@@ -7,16 +7,23 @@
 mod benchmark;
 mod error;
 mod jsonl;
+mod matching;
 mod metric;
+mod parquet;
 mod picture;
 mod pope;
 mod prediction;
+mod python_text;
+#[cfg(test)]
+mod reference_data;
 mod sample;
 mod source;
 mod task;
+mod vqa_text;
 
 pub use benchmark::{Benchmark, Dataset, Provenance, REGISTRY, SourceFile, benchmark};
 pub use error::DataError;
+pub use matching::{Duplicates, Unlocated, match_predictions};
 pub use metric::{Metric, MetricId, Ratio, SampleScore, Score, Term};
 pub use picture::{Picture, PictureError, PictureStore};
 pub use prediction::{Prediction, PredictionFile, PredictionKey, PredictionOutcome};

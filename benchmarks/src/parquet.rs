@@ -1,0 +1,425 @@
+//! Parquet tables as the lmms-lab sets on Hugging Face have them: a few columns of text and an `image` column,
+//! `struct<bytes: binary, path: string>`.
+//!
+//! Columns are taken by name, others may be there, any value may be null. Pictures are never held all at once: a
+//! table keeps the rows about the one that was asked for last.
+
+use std::fs::File;
+use std::io::Read;
+use std::path::{Path, PathBuf};
+use std::sync::{Mutex, PoisonError};
+
+use polars::prelude::{
+    BinaryChunked, Column, DataType, FileMetadataRef, ParallelStrategy, ParquetReader, PolarsResult, SerReader,
+    StringChunked,
+};
+use sha2::{Digest, Sha256};
+
+use crate::benchmark::SourceFile;
+use crate::error::DataError;
+use crate::picture::{PictureError, PictureStore};
+use crate::source::PictureFolders;
+
+/// The column with the pictures.
+const IMAGE: &str = "image";
+
+/// How many rows' pictures are held: one row group as Hugging Face's `datasets` writes them for pictures.
+const WINDOW: usize = 100;
+
+/// Columns of a table as text.
+#[derive(Debug)]
+pub struct TextColumns {
+    /// How many rows the table has.
+    pub rows: usize,
+    columns: Vec<(&'static str, StringChunked)>,
+}
+
+impl TextColumns {
+    /// Reads those of `names` that the table at `path` has.
+    pub fn read(path: &Path, names: &[&'static str]) -> Result<Self, DataError> {
+        let fault = |error| DataError::File {
+            path: path.to_owned(),
+            what: format!("not readable as Parquet: {}", first_line(&error)),
+        };
+        let file = File::open(path).map_err(|error| DataError::unreadable(path, &error))?;
+        let mut reader = ParquetReader::new(file);
+        let rows = reader.num_rows().map_err(fault)?;
+        let schema = reader.schema().map_err(fault)?;
+        let present: Vec<&'static str> = names.iter().copied().filter(|name| schema.contains(name)).collect();
+        if present.is_empty() {
+            return Ok(Self {
+                rows,
+                columns: Vec::new(),
+            });
+        }
+        let projection = present.iter().map(|name| (*name).to_owned()).collect();
+        let frame = reader
+            .with_columns(Some(projection))
+            .read_parallel(ParallelStrategy::None)
+            .finish()
+            .map_err(fault)?;
+        let mut columns = Vec::with_capacity(present.len());
+        for name in present {
+            columns.push((name, frame.column(name).and_then(as_text).map_err(fault)?));
+        }
+        Ok(Self { rows, columns })
+    }
+
+    /// Whether the table has that column.
+    pub fn has(&self, name: &str) -> bool {
+        self.columns.iter().any(|(column, _)| *column == name)
+    }
+
+    /// The value in row `row` (from 0), `None` where it is null or the column absent.
+    pub fn get(&self, name: &str, row: usize) -> Option<&str> {
+        // polars panics beyond the end.
+        let (_, values) = self
+            .columns
+            .iter()
+            .find(|(column, _)| *column == name && row < self.rows)?;
+        values.get(row)
+    }
+}
+
+/// The pictures of a table.
+#[derive(Debug)]
+pub struct ParquetPictures {
+    path: PathBuf,
+    metadata: FileMetadataRef,
+    folders: Mutex<PictureFolders>,
+    window: Mutex<Option<Window>>,
+}
+
+/// Rows `start`, `start + 1`, … of the image column.
+#[derive(Debug)]
+struct Window {
+    start: usize,
+    bytes: Option<BinaryChunked>,
+    paths: Option<StringChunked>,
+}
+
+impl ParquetPictures {
+    /// The pictures of the table at `path`; those that it only names are looked for in `folders`.
+    pub fn open(path: &Path, folders: PictureFolders) -> Result<Self, DataError> {
+        let fault = |what| DataError::File {
+            path: path.to_owned(),
+            what,
+        };
+        let file = File::open(path).map_err(|error| DataError::unreadable(path, &error))?;
+        let mut reader = ParquetReader::new(file);
+        let schema = reader.schema();
+        let schema = schema.map_err(|error| fault(format!("not readable as Parquet: {}", first_line(&error))))?;
+        if !schema.contains(IMAGE) {
+            return Err(fault(format!("no column `{IMAGE}`; take the set with pictures")));
+        }
+        let metadata = reader.get_metadata();
+        let metadata = metadata.map_err(|error| fault(format!("not readable as Parquet: {}", first_line(&error))))?;
+        Ok(Self {
+            path: path.to_owned(),
+            metadata: metadata.clone(),
+            folders: Mutex::new(folders),
+            window: Mutex::new(None),
+        })
+    }
+
+    /// The name that row `row` gives its picture, if any.
+    pub fn name(&self, row: usize) -> Result<Option<String>, PictureError> {
+        self.with_row(row, |window, at| {
+            let name = window.paths.as_ref().and_then(|paths| paths.get(at));
+            name.map(str::to_owned)
+        })
+    }
+
+    fn null(&self, row: usize) -> PictureError {
+        PictureError::NullInTable {
+            file: self.path.display().to_string(),
+            row,
+        }
+    }
+
+    /// Runs `take` on the window that holds `row` and the row's place in it.
+    fn with_row<T>(&self, row: usize, take: impl FnOnce(&Window, usize) -> T) -> Result<T, PictureError> {
+        if row >= self.metadata.num_rows {
+            return Err(self.null(row));
+        }
+        let mut held = self.window.lock().unwrap_or_else(PoisonError::into_inner);
+        let start = row - row % WINDOW;
+        let window = match held.take() {
+            Some(window) if window.start == start => window,
+            _ => self.read_window(start).map_err(|reason| PictureError::Unreadable {
+                path: self.path.display().to_string(),
+                reason,
+            })?,
+        };
+        Ok(take(held.insert(window), row - start))
+    }
+
+    fn read_window(&self, start: usize) -> Result<Window, String> {
+        let file = File::open(&self.path).map_err(|error| error.to_string())?;
+        let mut reader = ParquetReader::new(file);
+        reader.set_metadata(self.metadata.clone());
+        let frame = reader
+            .with_slice(Some((start, WINDOW)))
+            .with_columns(Some(vec![IMAGE.to_owned()]))
+            .read_parallel(ParallelStrategy::None)
+            .finish()
+            .map_err(|error| first_line(&error))?;
+        let image = frame.column(IMAGE).map_err(|error| first_line(&error))?;
+        if matches!(image.dtype(), DataType::Binary) {
+            let bytes = image.binary().map_err(|error| first_line(&error))?.clone();
+            return Ok(Window {
+                start,
+                bytes: Some(bytes),
+                paths: None,
+            });
+        }
+        let fields = image.struct_().map_err(|error| first_line(&error))?;
+        let bytes = fields.field_by_name("bytes").ok();
+        let paths = fields.field_by_name("path").ok();
+        Ok(Window {
+            start,
+            bytes: bytes.and_then(|field| field.binary().ok().cloned()),
+            paths: paths.and_then(|field| field.str().ok().cloned()),
+        })
+    }
+}
+
+impl PictureStore for ParquetPictures {
+    fn read(&self, row: usize) -> Result<Vec<u8>, PictureError> {
+        let (bytes, name) = self.with_row(row, |window, at| {
+            let bytes = window.bytes.as_ref().and_then(|bytes| bytes.get(at));
+            let name = window.paths.as_ref().and_then(|paths| paths.get(at));
+            (bytes.map(<[u8]>::to_vec), name.map(str::to_owned))
+        })?;
+        if let Some(bytes) = bytes {
+            return Ok(bytes);
+        }
+        let name = name.ok_or_else(|| self.null(row))?;
+        let mut folders = self.folders.lock().unwrap_or_else(PoisonError::into_inner);
+        folders.picture(&name, &name).read()
+    }
+
+    fn path(&self) -> &Path {
+        &self.path
+    }
+}
+
+/// The files of a split, in order: `<split>-00000-of-00003.parquet`, with or without a hash before the suffix.
+/// `None` if `folder` has none.
+///
+/// # Errors
+///
+/// A split of which not every file is there.
+pub fn shards(folder: &Path, split: &str) -> Result<Option<Vec<PathBuf>>, DataError> {
+    let mut found: Vec<(usize, usize, PathBuf)> = Vec::new();
+    for entry in std::fs::read_dir(folder).into_iter().flatten() {
+        let path = entry.map_err(|error| DataError::unreadable(folder, &error))?.path();
+        let name = path.file_name().and_then(|name| name.to_str());
+        if let Some((index, count)) = name.and_then(|name| shard_number(name, split)) {
+            found.push((count, index, path));
+        }
+    }
+    found.sort();
+    let Some((count, _, first)) = found.first() else {
+        return Ok(None);
+    };
+    let complete = found.len() == *count
+        && found
+            .iter()
+            .enumerate()
+            .all(|(n, shard)| (*count, n) == (shard.0, shard.1));
+    if !complete {
+        let what = format!(
+            "split `{split}` needs each of its {count} files once, {} are here",
+            found.len()
+        );
+        return Err(DataError::File {
+            path: first.clone(),
+            what: format!("{what}; download the missing ones or delete those of an older download"),
+        });
+    }
+    Ok(Some(found.into_iter().map(|(_, _, path)| path).collect()))
+}
+
+/// The number of a shard (from 0) and how many there are.
+fn shard_number(name: &str, split: &str) -> Option<(usize, usize)> {
+    let name = name.strip_prefix(split)?.strip_prefix('-')?.strip_suffix(".parquet")?;
+    let (index, rest) = name.split_once("-of-")?;
+    let count = rest.split('-').next()?;
+    Some((index.parse().ok()?, count.parse().ok()?))
+}
+
+/// A file with its SHA-256, read in pieces.
+pub fn source_file(path: &Path) -> Result<SourceFile, DataError> {
+    let unreadable = |error| DataError::unreadable(path, &error);
+    let mut file = File::open(path).map_err(unreadable)?;
+    let mut hasher = Sha256::new();
+    let mut piece = vec![0; 1 << 20];
+    loop {
+        let read = file.read(&mut piece).map_err(unreadable)?;
+        if read == 0 {
+            break;
+        }
+        hasher.update(piece.get(..read).unwrap_or_default());
+    }
+    Ok(SourceFile {
+        path: path.to_owned(),
+        sha256: format!("{:x}", hasher.finalize()),
+    })
+}
+
+fn as_text(column: &Column) -> PolarsResult<StringChunked> {
+    Ok(column.cast(&DataType::String)?.str()?.clone())
+}
+
+/// polars explains over several lines; ours are one.
+fn first_line(error: &polars::prelude::PolarsError) -> String {
+    error.to_string().lines().next().unwrap_or_default().to_owned()
+}
+
+#[cfg(test)]
+mod tests {
+    use polars::prelude::*;
+
+    use super::*;
+
+    /// A table of `rows` rows in groups of 7: row 3's image is null, row 4 only names its picture, row 5's name
+    /// leaves the folder, row 6 has bytes and no name.
+    fn table(folder: &Path, rows: usize) -> PathBuf {
+        let bytes: Vec<Option<Vec<u8>>> = (0..rows)
+            .map(|n| (!(3..=5).contains(&n)).then(|| vec![n as u8; 3]))
+            .collect();
+        let paths: Vec<Option<String>> = (0..rows)
+            .map(|n| match n {
+                3 | 6 => None,
+                5 => Some("../out.jpg".to_owned()),
+                n => Some(format!("{n}.jpg")),
+            })
+            .collect();
+        let fields = [Series::new("bytes".into(), bytes), Series::new("path".into(), paths)];
+        let image = StructChunked::from_series(IMAGE.into(), rows, fields.iter())
+            .unwrap()
+            .into_series();
+        let answers: Vec<Option<String>> = (0..rows).map(|n| (n != 2).then(|| format!("a{n}"))).collect();
+        let numbers: Vec<i64> = (0..rows as i64).collect();
+        let columns = vec![
+            Column::new("question_id".into(), numbers),
+            Column::new("answer".into(), answers),
+            image.into_column(),
+        ];
+        let path = folder.join("test-00000-of-00001.parquet");
+        let mut frame = DataFrame::new(rows, columns).unwrap();
+        ParquetWriter::new(File::create(&path).unwrap())
+            .with_row_group_size(Some(7))
+            .finish(&mut frame)
+            .unwrap();
+        path
+    }
+
+    fn pictures(folder: &Path, path: &Path) -> ParquetPictures {
+        ParquetPictures::open(path, PictureFolders::new(folder, &[""], None)).unwrap()
+    }
+
+    #[test]
+    fn columns_are_taken_by_name_and_may_be_null_or_absent() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = table(folder.path(), 9);
+        let columns = TextColumns::read(&path, &["answer", "question_id", "image_source"]).unwrap();
+        assert_eq!(columns.rows, 9);
+        assert_eq!(columns.get("question_id", 8), Some("8"));
+        assert_eq!(columns.get("answer", 1), Some("a1"));
+        assert_eq!(columns.get("answer", 2), None);
+        assert_eq!(columns.get("answer", 9), None);
+        assert_eq!(columns.get("image_source", 0), None);
+        assert!(columns.has("answer") && !columns.has("image_source"));
+        assert_eq!(TextColumns::read(&path, &["x"]).unwrap().rows, 9);
+    }
+
+    #[test]
+    fn pictures_are_read_in_any_order_across_row_groups_and_windows() {
+        let folder = tempfile::tempdir().unwrap();
+        let pictures = pictures(folder.path(), &table(folder.path(), 250));
+        for row in [0, 6, 7, 99, 100, 249, 1, 200, 199] {
+            assert_eq!(pictures.read(row), Ok(vec![row as u8; 3]), "row {row}");
+        }
+        assert_eq!(pictures.name(101), Ok(Some("101.jpg".to_owned())));
+        let held = pictures.window.lock().unwrap();
+        let held = held.as_ref().unwrap();
+        assert_eq!((held.start, held.bytes.as_ref().unwrap().len()), (100, WINDOW));
+    }
+
+    #[test]
+    fn a_picture_without_bytes_is_looked_for_by_name() {
+        let folder = tempfile::tempdir().unwrap();
+        let pictures = pictures(folder.path(), &table(folder.path(), 9));
+        let missing = PictureError::Missing {
+            name: "4.jpg".to_owned(),
+        };
+        assert_eq!(pictures.read(4), Err(missing));
+        std::fs::write(folder.path().join("4.jpg"), b"file").unwrap();
+        let pictures = self::pictures(folder.path(), pictures.path());
+        assert_eq!(pictures.read(4), Ok(b"file".to_vec()));
+        let null = PictureError::NullInTable {
+            file: pictures.path().display().to_string(),
+            row: 3,
+        };
+        assert_eq!(pictures.read(3), Err(null.clone()));
+        let leaves = PictureError::LeavesFolder {
+            name: "../out.jpg".to_owned(),
+        };
+        assert_eq!(pictures.read(5), Err(leaves));
+        assert_eq!(pictures.read(6), Ok(vec![6; 3]));
+        assert!(matches!(
+            pictures.read(9),
+            Err(PictureError::NullInTable { row: 9, .. })
+        ));
+        assert_eq!(pictures.read(1), Ok(vec![1; 3]));
+    }
+
+    #[test]
+    fn a_file_that_is_no_table_is_an_error() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = table(folder.path(), 9);
+        let whole = std::fs::read(&path).unwrap();
+        let cut = folder.path().join("cut.parquet");
+        for length in [0, 3, 4, 12, whole.len() / 2, whole.len() - 1] {
+            std::fs::write(&cut, &whole[..length]).unwrap();
+            let error = TextColumns::read(&cut, &["answer"]).unwrap_err().to_string();
+            assert!(
+                error.starts_with(&format!("`{}`: not readable as Parquet: ", cut.display())),
+                "{error}"
+            );
+            assert!(!error.contains('\n'), "{error}");
+        }
+    }
+
+    #[test]
+    fn shards_are_all_there_or_an_error() {
+        let folder = tempfile::tempdir().unwrap();
+        let touch = |name: &str| std::fs::write(folder.path().join(name), b"").unwrap();
+        assert!(shards(folder.path(), "test").unwrap().is_none());
+        touch("test-00001-of-00002-0123abcd.parquet");
+        touch("test-x-of-00002.parquet");
+        touch("testdev-00000-of-00002.parquet");
+        let error = shards(folder.path(), "test").unwrap_err().to_string();
+        assert!(
+            error.contains("split `test` needs each of its 2 files once, 1 are here"),
+            "{error}"
+        );
+        touch("test-00000-of-00002-0123abcd.parquet");
+        let found = shards(folder.path(), "test").unwrap().unwrap();
+        let names: Vec<_> = found
+            .iter()
+            .map(|path| path.file_name().unwrap().to_str().unwrap())
+            .collect();
+        assert_eq!(
+            names,
+            [
+                "test-00000-of-00002-0123abcd.parquet",
+                "test-00001-of-00002-0123abcd.parquet"
+            ]
+        );
+        touch("test-00000-of-00003.parquet");
+        assert!(shards(folder.path(), "test").is_err());
+    }
+}
