@@ -1,1 +1,43 @@
+//! The harness: ties a benchmark to a model and turns answers into tables.
+//!
+//! `cli` holds what can be typed, `commands` one file a command. A run passes through `plan` (what is asked, in
+//! which order), `journal` (answers as they come), `run_folder` (files on disk) and ends in `statistics` and
+//! `table`.
 
+mod artefact;
+mod cli;
+mod commands;
+mod exit;
+mod fault;
+mod hash;
+mod interrupt;
+mod journal;
+mod manifest;
+mod model;
+mod plan;
+mod progress;
+mod published;
+mod results;
+mod run_folder;
+#[cfg(feature = "libtorch")]
+mod runner;
+mod samples;
+mod score_table;
+mod statistics;
+mod table;
+mod task;
+
+use std::process::ExitCode;
+
+use clap::Parser as _;
+
+use crate::cli::Cli;
+
+/// Parses the command line, runs the command, maps its outcome to an exit status.
+pub fn main() -> ExitCode {
+    exit::install_bug_report();
+    match Cli::try_parse() {
+        Ok(cli) => exit::report(commands::run(cli.command)),
+        Err(error) => exit::usage(&error),
+    }
+}

@@ -1,1 +1,7 @@
-fn main() {}
+//! The `vila-bench` command.
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    vila_bench::main()
+}

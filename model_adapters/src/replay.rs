@@ -57,10 +57,6 @@ impl Adapter for Replay {
             })
             .collect()
     }
-
-    fn identity(&self) -> Vec<(&'static str, String)> {
-        Vec::new()
-    }
 }
 
 #[cfg(test)]

@@ -127,8 +127,18 @@ pub trait Adapter {
     /// The text that is fed to the tokenizer for `request`, picture markers included; for `--dry-run` and the
     /// journal.
     fn rendered_prompt(&self, request: &Request) -> String;
+}
 
-    /// What an answer depends on besides the request, as (name, value) pairs in a fixed order: dtype, template,
-    /// profile. Goes into the run's identity; a change of any of them makes another run.
-    fn identity(&self) -> Vec<(&'static str, String)>;
+impl<A: Adapter + ?Sized> Adapter for &mut A {
+    fn answer(
+        &mut self,
+        requests: &mut dyn Iterator<Item = Request>,
+        sink: &mut dyn FnMut(Answer) -> ControlFlow<()>,
+    ) -> Result<(), AdapterError> {
+        (**self).answer(requests, sink)
+    }
+
+    fn rendered_prompt(&self, request: &Request) -> String {
+        (**self).rendered_prompt(request)
+    }
 }

@@ -13,6 +13,7 @@ mod safetensors;
 mod tensors;
 #[cfg(test)]
 mod tests;
+mod text;
 mod weights;
 
 pub use config::{

@@ -1,12 +1,11 @@
 //! A checkpoint that answers requests: file to pixels, message to tokens, tokens to text.
 
 use std::ops::ControlFlow;
-use std::path::Path;
 use std::sync::Arc;
 
 use tch::Tensor;
 
-use crate::checkpoint::{Checkpoint, Layout};
+use crate::checkpoint::Checkpoint;
 use crate::picture::{self, Geometry, Preprocess};
 use crate::request::{Adapter, AdapterError, Answer, EncodedPicture, Generated, PromptPart, Request, SampleFailure};
 use crate::runner::device::Device;
@@ -27,6 +26,34 @@ pub struct RunnerSettings {
     pub template: Option<ConvTemplate>,
     /// Threads of one libtorch operation; `None` leaves libtorch's choice.
     pub threads: Option<usize>,
+}
+
+impl RunnerSettings {
+    /// What an answer of `checkpoint` depends on besides its files and the prompt, as (name, value) pairs. Another
+    /// value is another run; the device is not among them.
+    pub fn identity(&self, checkpoint: &Checkpoint) -> Vec<(&'static str, String)> {
+        let geometry = match checkpoint.preprocess.geometry {
+            Geometry::Pad => "pad",
+            Geometry::Stretch => "resize",
+            Geometry::Processor => "processor",
+        };
+        vec![
+            ("dtype", self.placement().dtype.id().to_owned()),
+            ("conv-template", self.template_for(checkpoint).name().to_owned()),
+            ("geometry", geometry.to_owned()),
+        ]
+    }
+
+    fn placement(&self) -> Placement {
+        Placement {
+            device: self.device,
+            dtype: self.dtype.resolve(self.device),
+        }
+    }
+
+    fn template_for(&self, checkpoint: &Checkpoint) -> ConvTemplate {
+        self.template.unwrap_or_else(|| checkpoint.conv_template())
+    }
 }
 
 /// A VILA or LLaVA-1.5 checkpoint, ready to answer.
@@ -51,26 +78,20 @@ impl VilaAdapter {
     ///
     /// [`AdapterError::User`] where the device cannot be had, the tokenizer cannot be read or does not fit the
     /// embedding, or a tensor cannot be used.
-    pub fn open(checkpoint: Checkpoint, settings: RunnerSettings) -> Result<Self, AdapterError> {
+    pub fn open(checkpoint: &Checkpoint, settings: RunnerSettings) -> Result<Self, AdapterError> {
         settings.device.prepare()?;
         if let Some(threads) = settings.threads {
             torch::set_threads(threads)?;
         }
-        let placement = Placement {
-            device: settings.device,
-            dtype: settings.dtype.resolve(settings.device),
-        };
-        let tokenizer =
-            Tokenizer::open(&checkpoint.tokenizer_folder).map_err(|error| AdapterError::User(error.to_string()))?;
-        let rows = vocabulary_rows(checkpoint.layout, tokenizer.len(), checkpoint.llama.vocabulary)?;
-        let template = settings
-            .template
-            .unwrap_or_else(|| ConvTemplate::choose(&folder_name(&checkpoint.folder), checkpoint.layout));
+        let tokenizer = checkpoint
+            .open_tokenizer()
+            .map_err(|error| AdapterError::User(error.to_string()))?;
+        let rows = checkpoint.vocabulary_rows(&tokenizer).map_err(LoadError::from)?;
         Ok(Self {
-            model: VilaModel::load(&checkpoint, rows, placement)?,
+            model: VilaModel::load(checkpoint, rows, settings.placement())?,
             tokenizer,
-            template,
-            preprocess: checkpoint.preprocess,
+            template: settings.template_for(checkpoint),
+            preprocess: checkpoint.preprocess.clone(),
             image_token: checkpoint.image_token,
             image_start_end: checkpoint.image_start_end,
             encoded: Vec::new(),
@@ -173,19 +194,6 @@ impl Adapter for VilaAdapter {
         self.template
             .render(&Message::unchecked(request).render(self.image_start_end))
     }
-
-    fn identity(&self) -> Vec<(&'static str, String)> {
-        let geometry = match self.preprocess.geometry {
-            Geometry::Pad => "pad",
-            Geometry::Stretch => "resize",
-            Geometry::Processor => "processor",
-        };
-        vec![
-            ("dtype", self.model.placement().dtype.id().to_owned()),
-            ("conv-template", self.template.name().to_owned()),
-            ("geometry", geometry.to_owned()),
-        ]
-    }
 }
 
 /// A user's message as every evaluation script words it: the pictures, then the text.
@@ -237,25 +245,6 @@ impl<'a> Message<'a> {
     fn render(&self, image_start_end: bool) -> String {
         template::picture_message(self.pictures.len(), &self.text, image_start_end)
     }
-}
-
-/// How many rows of embedding and head are used (`checkpoints.md` section 4.1): every reference but llava-hf cuts both
-/// to the tokenizer's length.
-fn vocabulary_rows(layout: Layout, tokens: usize, rows: usize) -> Result<usize, LoadError> {
-    match layout {
-        Layout::D => Ok(rows),
-        Layout::A | Layout::B if tokens <= rows => Ok(tokens),
-        Layout::A | Layout::B => Err(LoadError::Mismatch(format!(
-            "the tokenizer has {tokens} tokens, but the embedding {rows} rows: the references would fill the rest with \
-             random numbers; use the tokenizer files that came with the checkpoint"
-        ))),
-    }
-}
-
-/// The last component of the folder's full path: `.` and links have names too.
-fn folder_name(folder: &Path) -> String {
-    let full = folder.canonicalize().unwrap_or_else(|_| folder.to_path_buf());
-    full.file_name().unwrap_or_default().to_string_lossy().into_owned()
 }
 
 impl From<DeviceError> for AdapterError {
@@ -312,31 +301,5 @@ mod tests {
                 "the question contains `<image>`, which would stand for a picture"
             );
         }
-    }
-
-    #[test]
-    fn embedding_rows_follow_the_tokenizer_except_in_llava_hf() {
-        let rows = |layout, tokens, rows| vocabulary_rows(layout, tokens, rows).ok();
-        for layout in [Layout::A, Layout::B] {
-            assert_eq!(rows(layout, 32_000, 32_000), Some(32_000));
-            assert_eq!(rows(layout, 64_000, 64_064), Some(64_000));
-            assert_eq!(rows(layout, 32_001, 32_000), None);
-        }
-        assert_eq!(rows(Layout::D, 32_002, 32_064), Some(32_064));
-        let error = vocabulary_rows(Layout::B, 3, 2).unwrap_err().to_string();
-        assert!(
-            error.starts_with("the tokenizer has 3 tokens, but the embedding 2 rows: "),
-            "{error}"
-        );
-    }
-
-    #[test]
-    fn a_folder_has_its_own_name_even_as_a_dot() {
-        let here = std::env::current_dir().unwrap();
-        assert_eq!(
-            Some(folder_name(Path::new(".")).as_ref()),
-            here.file_name().and_then(|name| name.to_str())
-        );
-        assert_eq!(folder_name(Path::new("/nowhere/VILA1.5-3b/")), "VILA1.5-3b");
     }
 }

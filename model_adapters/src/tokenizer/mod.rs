@@ -166,6 +166,11 @@ impl Tokenizer {
         }
     }
 
+    /// Whether there is no token at all.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
     /// Ids of `text` with the tokenizer's own BOS rule.
     pub fn encode(&self, text: &str) -> Result<Vec<u32>, TokenizerError> {
         match &self.class {

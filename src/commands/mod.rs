@@ -1,0 +1,26 @@
+//! One file a command. Each takes its arguments and returns how it ended; results go to stdout, all else to stderr.
+
+mod demo;
+mod doctor;
+mod inspect;
+mod leaderboard;
+mod list;
+mod run;
+mod score;
+
+use crate::cli::Command;
+use crate::exit::Exit;
+use crate::fault::Fault;
+
+/// Runs a command.
+pub fn run(command: Command) -> Result<Exit, Fault> {
+    match command {
+        Command::List(args) => list::run(&args),
+        Command::Run(args) => run::run(&args),
+        Command::Score(args) => score::run(&args),
+        Command::Leaderboard(args) => leaderboard::run(&args),
+        Command::Inspect(args) => inspect::run(&args),
+        Command::Doctor => doctor::run(),
+        Command::Demo(args) => demo::run(&args),
+    }
+}

@@ -1,0 +1,34 @@
+//! Ctrl-C: the first asks the run to end, the second ends it at once.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use crate::fault::Fault;
+
+/// The shell's status of a program that SIGINT ended.
+const KILLED_BY_INTERRUPT: i32 = 130;
+
+/// Whether the user has asked to stop.
+#[derive(Debug, Clone, Default)]
+pub struct Interrupt(Arc<AtomicBool>);
+
+impl Interrupt {
+    /// Listens for SIGINT and SIGTERM from now on. May be called once.
+    pub fn listen() -> Result<Self, Fault> {
+        let interrupt = Self::default();
+        let seen = Arc::clone(&interrupt.0);
+        ctrlc::set_handler(move || {
+            if seen.swap(true, Ordering::SeqCst) {
+                std::process::exit(KILLED_BY_INTERRUPT);
+            }
+            eprintln!("stopping after the answer in flight; press Ctrl-C again to stop at once");
+        })
+        .map_err(|error| Fault::Bug(format!("cannot listen for Ctrl-C: {error}")))?;
+        Ok(interrupt)
+    }
+
+    /// Whether a stop has been asked for.
+    pub fn requested(&self) -> bool {
+        self.0.load(Ordering::SeqCst)
+    }
+}

@@ -1,0 +1,201 @@
+//! `manifest.json`: what produced a run. Its identity must not change under one folder; its segments record what
+//! may. See `results/FORMATS.md` for every field.
+
+use std::collections::BTreeMap;
+use std::os::unix::fs::MetadataExt as _;
+use std::path::{Path, PathBuf};
+
+use serde::{Deserialize, Serialize};
+
+use crate::fault::Fault;
+use crate::hash::file_sha256;
+use crate::results::FORMAT;
+
+/// What produced a run.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Manifest {
+    /// Version of this document and of the journal beside it.
+    pub format: u32,
+    /// What a run is: any other value of any entry is another run.
+    pub identity: BTreeMap<String, String>,
+    /// The model as it was named.
+    pub model: PathBuf,
+    /// The files whose hashes stand in the identity.
+    pub files: Vec<FileRecord>,
+    /// One entry for each time the command worked on this run.
+    pub segments: Vec<Segment>,
+}
+
+/// A file that answers depend on.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct FileRecord {
+    /// Where it lay.
+    pub path: PathBuf,
+    /// Size in bytes.
+    pub bytes: u64,
+    /// Modification time, nanoseconds since 1970.
+    pub modified: i128,
+    /// SHA-256, in hexadecimal.
+    pub sha256: String,
+}
+
+/// One stretch of asking.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Segment {
+    /// Start, UTC.
+    pub started: String,
+    /// The command line.
+    pub command: Vec<String>,
+    /// Version of vila-bench.
+    pub version: String,
+    /// Name of the machine.
+    pub host: String,
+    /// Where the model computed, threads and libraries included.
+    pub machine: BTreeMap<String, String>,
+    /// `--limit`.
+    pub limit: Option<usize>,
+    /// `--shard`, as `I/N`.
+    pub shard: Option<String>,
+    /// Questions asked.
+    pub asked: usize,
+    /// How many of them failed.
+    pub failed: usize,
+    /// Tokens generated.
+    pub new_tokens: usize,
+    /// Wall time of asking, in seconds.
+    pub seconds: f64,
+}
+
+impl Manifest {
+    /// Reads a manifest and refuses one of another version.
+    pub fn read(path: &Path) -> Result<Self, Fault> {
+        let text = std::fs::read_to_string(path).map_err(|error| Fault::read(path, &error))?;
+        let manifest: Self = serde_json::from_str(&text).map_err(|error| {
+            Fault::User(format!(
+                "`{}` is no manifest of this version: {error}; use --fresh",
+                path.display()
+            ))
+        })?;
+        if manifest.format != FORMAT {
+            return Err(Fault::User(format!(
+                "`{}` has format {}, this vila-bench writes {FORMAT}; use --fresh or another --out",
+                path.display(),
+                manifest.format
+            )));
+        }
+        Ok(manifest)
+    }
+
+    /// Refuses an identity that is not this one, naming what changed.
+    pub fn require(&self, identity: &BTreeMap<String, String>, path: &Path) -> Result<(), Fault> {
+        let names: std::collections::BTreeSet<&String> = self.identity.keys().chain(identity.keys()).collect();
+        let changes: Vec<String> = names
+            .into_iter()
+            .filter(|name| self.identity.get(*name) != identity.get(*name))
+            .map(|name| {
+                format!(
+                    "{name} was {}, is {}",
+                    shown(self.identity.get(name)),
+                    shown(identity.get(name))
+                )
+            })
+            .collect();
+        if changes.is_empty() {
+            return Ok(());
+        }
+        Err(Fault::User(format!(
+            "`{}` belongs to another run: {}; use --fresh to start anew or another --out",
+            path.display(),
+            changes.join("; ")
+        )))
+    }
+}
+
+/// A hash is shown by its first digits.
+fn shown(value: Option<&String>) -> String {
+    match value {
+        None => "absent".to_owned(),
+        Some(value) if value.len() == 64 && value.bytes().all(|byte| byte.is_ascii_hexdigit()) => {
+            value.chars().take(12).collect()
+        }
+        Some(value) => format!("`{value}`"),
+    }
+}
+
+/// Describes `paths`; a file that `known` records with the same place, size and time is not hashed again.
+pub fn file_records(paths: &[PathBuf], known: &[FileRecord]) -> Result<Vec<FileRecord>, Fault> {
+    paths
+        .iter()
+        .map(|path| {
+            let metadata = std::fs::metadata(path).map_err(|error| Fault::read(path, &error))?;
+            let modified = i128::from(metadata.mtime()) * 1_000_000_000 + i128::from(metadata.mtime_nsec());
+            let same = |record: &&FileRecord| {
+                record.path == *path && record.bytes == metadata.len() && record.modified == modified
+            };
+            let sha256 = match known.iter().find(same) {
+                Some(record) => record.sha256.clone(),
+                None => file_sha256(path)?,
+            };
+            Ok(FileRecord {
+                path: path.clone(),
+                bytes: metadata.len(),
+                modified,
+                sha256,
+            })
+        })
+        .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn manifest(entries: &[(&str, &str)]) -> Manifest {
+        Manifest {
+            format: FORMAT,
+            identity: entries
+                .iter()
+                .map(|(name, value)| ((*name).to_owned(), (*value).to_owned()))
+                .collect(),
+            model: PathBuf::from("tiny"),
+            files: Vec::new(),
+            segments: Vec::new(),
+        }
+    }
+
+    #[test]
+    fn what_changed_is_named() {
+        let old = manifest(&[
+            ("dtype", "float32"),
+            ("prompt-style", "paper"),
+            ("weights", &"ab".repeat(32)),
+        ]);
+        let new = manifest(&[
+            ("dtype", "float16"),
+            ("prompt-style", "paper"),
+            ("weights", &"cd".repeat(32)),
+        ]);
+        assert!(old.require(&old.identity, Path::new("m")).is_ok());
+        let error = old
+            .require(&new.identity, Path::new("runs/m/manifest.json"))
+            .unwrap_err()
+            .to_string();
+        assert_eq!(
+            error,
+            "`runs/m/manifest.json` belongs to another run: dtype was `float32`, is `float16`; weights was \
+             abababababab, is cdcdcdcdcdcd; use --fresh to start anew or another --out"
+        );
+    }
+
+    #[test]
+    fn an_unchanged_file_is_not_hashed_again() {
+        let file = tempfile::NamedTempFile::new().unwrap();
+        std::fs::write(file.path(), "weights").unwrap();
+        let path = file.path().to_owned();
+        let mut records = file_records(std::slice::from_ref(&path), &[]).unwrap();
+        records.first_mut().unwrap().sha256 = "kept".to_owned();
+        assert_eq!(file_records(std::slice::from_ref(&path), &records).unwrap(), records);
+        std::fs::write(file.path(), "weights, longer").unwrap();
+        assert_ne!(file_records(&[path], &records).unwrap().first().unwrap().sha256, "kept");
+    }
+}

@@ -1,0 +1,148 @@
+//! What answers a run: a checkpoint behind the libtorch runner, or a prediction file that is replayed.
+
+use std::collections::{BTreeMap, HashMap};
+use std::path::{Path, PathBuf};
+
+use benchmarks::{Dataset, PredictionFile, PredictionOutcome, match_predictions};
+use model_adapters::{Adapter, Replay};
+
+use crate::cli::{AdapterKind, RunArgs};
+use crate::fault::Fault;
+#[cfg(feature = "libtorch")]
+use crate::runner::Runner;
+
+/// A model, opened as far as is needed to know what it is; weights are read when the first question is asked.
+pub struct Model {
+    name: String,
+    path: PathBuf,
+    kind: Kind,
+}
+
+enum Kind {
+    Replay(PredictionFile),
+    #[cfg(feature = "libtorch")]
+    Checkpoint(Box<Runner>),
+}
+
+impl Model {
+    /// Recognises what `--model` names.
+    pub fn open(args: &RunArgs) -> Result<Self, Fault> {
+        let path = args.model.clone();
+        let metadata = std::fs::metadata(&path).map_err(|error| Fault::read(&path, &error))?;
+        let replayed = match args.adapter {
+            AdapterKind::Auto => metadata.is_file(),
+            AdapterKind::Replay => true,
+            AdapterKind::Vila | AdapterKind::Llava => false,
+        };
+        let kind = if replayed {
+            Kind::Replay(PredictionFile::read(&path)?)
+        } else {
+            checkpoint(args)?
+        };
+        Ok(Self {
+            name: name(&path, replayed),
+            path,
+            kind,
+        })
+    }
+
+    /// Names the run's folder: the last part of the path, for a prediction file without its ending.
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// Where it lies.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// Every file that an answer depends on.
+    pub fn files(&self) -> Vec<PathBuf> {
+        match &self.kind {
+            Kind::Replay(file) => vec![file.path.clone()],
+            #[cfg(feature = "libtorch")]
+            Kind::Checkpoint(runner) => runner.files(),
+        }
+    }
+
+    /// What an answer depends on besides files and prompt.
+    pub fn identity(&self) -> Vec<(&'static str, String)> {
+        match &self.kind {
+            Kind::Replay(_) => vec![("adapter", "replay".to_owned())],
+            #[cfg(feature = "libtorch")]
+            Kind::Checkpoint(runner) => runner.identity(),
+        }
+    }
+
+    /// Where it computes, for the record.
+    pub fn machine(&self) -> BTreeMap<String, String> {
+        match &self.kind {
+            Kind::Replay(_) => BTreeMap::new(),
+            #[cfg(feature = "libtorch")]
+            Kind::Checkpoint(runner) => runner.machine(),
+        }
+    }
+
+    /// Whether it looks at pictures.
+    pub fn needs_pictures(&self) -> bool {
+        !matches!(self.kind, Kind::Replay(_))
+    }
+
+    /// Makes it ready to be asked about `dataset`, whose task has `request_ids` one a sample.
+    pub fn adapter(&mut self, dataset: &dyn Dataset) -> Result<Box<dyn Adapter + '_>, Fault> {
+        match &mut self.kind {
+            Kind::Replay(file) => Ok(Box::new(replay(dataset, file)?)),
+            #[cfg(feature = "libtorch")]
+            Kind::Checkpoint(runner) => runner.adapter(),
+        }
+    }
+}
+
+#[cfg(feature = "libtorch")]
+fn checkpoint(args: &RunArgs) -> Result<Kind, Fault> {
+    Ok(Kind::Checkpoint(Box::new(Runner::open(args)?)))
+}
+
+#[cfg(not(feature = "libtorch"))]
+fn checkpoint(args: &RunArgs) -> Result<Kind, Fault> {
+    Err(Fault::User(format!(
+        "cannot run checkpoint `{}`: this vila-bench was built without libtorch; build it with the feature `libtorch`, \
+         or give --model a prediction file",
+        args.model.display()
+    )))
+}
+
+/// Answers by sample id, from a file that may name its samples otherwise.
+fn replay(dataset: &dyn Dataset, file: &PredictionFile) -> Result<Replay, Fault> {
+    let outcomes = match_predictions(dataset, file)?;
+    let answers: HashMap<String, Result<String, String>> = dataset
+        .samples()
+        .iter()
+        .zip(outcomes)
+        .filter_map(|(sample, outcome)| {
+            let outcome = match outcome? {
+                PredictionOutcome::Answer(text) => Ok(text),
+                PredictionOutcome::Failed(reason) => Err(reason),
+            };
+            Some((sample.id.to_string(), outcome))
+        })
+        .collect();
+    Ok(Replay::new(answers))
+}
+
+fn name(path: &Path, replayed: bool) -> String {
+    let whole = std::path::absolute(path).unwrap_or_else(|_| path.to_owned());
+    let part = if replayed { whole.file_stem() } else { whole.file_name() };
+    part.map_or_else(|| "model".to_owned(), |part| part.to_string_lossy().into_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names() {
+        assert_eq!(name(Path::new("/models/VILA1.5-3b/"), false), "VILA1.5-3b");
+        assert_eq!(name(Path::new("answers/llava-v1.5-13b.jsonl"), true), "llava-v1.5-13b");
+    }
+}

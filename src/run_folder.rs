@@ -1,0 +1,200 @@
+//! The folder of a run, `OUT/<model>/<task>@<split>/`: which files it holds, by name.
+//!
+//! Shards of one run share the folder. Each writes a journal and a manifest of its own, so that none waits for
+//! another; scoring merges all journals that lie there.
+
+use std::collections::{BTreeMap, HashMap};
+use std::path::{Path, PathBuf};
+
+use benchmarks::Task;
+
+use crate::artefact::create_folder;
+use crate::fault::Fault;
+use crate::journal::{self, Entry};
+use crate::manifest::Manifest;
+use crate::plan::Shard;
+
+/// A run's folder.
+#[derive(Debug, Clone)]
+pub struct RunFolder {
+    path: PathBuf,
+    shard: Option<Shard>,
+}
+
+impl RunFolder {
+    /// The folder of `model` on `task` at `split` under `out`, seen by one shard. Nothing is created.
+    pub fn new(out: &Path, model: &str, task: Task, split: &str, shard: Option<Shard>) -> Self {
+        Self {
+            path: out.join(model).join(format!("{task}@{split}")),
+            shard,
+        }
+    }
+
+    /// Where it lies.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// This shard's journal.
+    pub fn journal(&self) -> PathBuf {
+        self.own("predictions", "jsonl")
+    }
+
+    /// This shard's manifest.
+    pub fn manifest(&self) -> PathBuf {
+        self.own("manifest", "json")
+    }
+
+    /// The metrics of all shards.
+    pub fn results(&self) -> PathBuf {
+        self.path.join("results.json")
+    }
+
+    /// One row a sample, of all shards.
+    pub fn samples(&self) -> PathBuf {
+        self.path.join("samples.parquet")
+    }
+
+    /// Creates the folder.
+    pub fn create(&self) -> Result<(), Fault> {
+        create_folder(&self.path)
+    }
+
+    /// Moves this shard's journal and manifest (all shards' where this is none) aside, numbered, beside the new ones.
+    pub fn start_anew(&self) -> Result<(), Fault> {
+        let mine = match self.shard {
+            Some(_) => vec![self.journal(), self.manifest()],
+            None => [self.all("predictions", "jsonl")?, self.all("manifest", "json")?].concat(),
+        };
+        for path in mine.into_iter().filter(|path| path.exists()) {
+            let aside = (1..)
+                .map(|n| PathBuf::from(format!("{}.old-{n}", path.display())))
+                .find(|aside| !aside.exists())
+                .unwrap_or_else(|| path.clone());
+            std::fs::rename(&path, &aside).map_err(|error| Fault::write(&aside, &error))?;
+        }
+        Ok(())
+    }
+
+    /// The last entry of every id over all shards' journals.
+    pub fn entries(&self) -> Result<HashMap<String, Entry>, Fault> {
+        let mut entries = HashMap::new();
+        for path in self.all("predictions", "jsonl")? {
+            let mut here = HashMap::new();
+            journal::read(&path, &mut here)?;
+            for (id, entry) in here {
+                // An id may stand in two journals after a change of --shard: an answer outweighs a failure.
+                if entry.answer.is_some() || !entries.contains_key(&id) {
+                    entries.insert(id, entry);
+                }
+            }
+        }
+        Ok(entries)
+    }
+
+    /// The manifests of all shards, with their places.
+    pub fn manifests(&self) -> Result<Vec<(PathBuf, Manifest)>, Fault> {
+        let paths = self.all("manifest", "json")?;
+        paths
+            .into_iter()
+            .map(|path| Manifest::read(&path).map(|manifest| (path, manifest)))
+            .collect()
+    }
+
+    /// Refuses an identity that is not that of every shard here.
+    pub fn require(&self, identity: &BTreeMap<String, String>) -> Result<(), Fault> {
+        self.manifests()?
+            .iter()
+            .try_for_each(|(path, manifest)| manifest.require(identity, path))
+    }
+
+    fn own(&self, stem: &str, extension: &str) -> PathBuf {
+        match self.shard {
+            None => self.path.join(format!("{stem}.{extension}")),
+            Some(shard) => self.path.join(format!("{stem}.{}.{extension}", shard.file_part())),
+        }
+    }
+
+    /// `stem.extension` and `stem.I-of-N.extension`, sorted.
+    fn all(&self, stem: &str, extension: &str) -> Result<Vec<PathBuf>, Fault> {
+        let entries = match std::fs::read_dir(&self.path) {
+            Ok(entries) => entries,
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(Vec::new()),
+            Err(error) => return Err(Fault::read(&self.path, &error)),
+        };
+        let mut found = Vec::new();
+        for entry in entries {
+            let path = entry.map_err(|error| Fault::read(&self.path, &error))?.path();
+            let middle = path
+                .file_name()
+                .and_then(|name| name.to_str())
+                .and_then(|name| name.strip_prefix(stem)?.strip_suffix(&format!(".{extension}")));
+            let ours = |middle: &str| middle.is_empty() || middle.strip_prefix('.').is_some_and(is_shard_part);
+            if middle.is_some_and(ours) {
+                found.push(path);
+            }
+        }
+        found.sort();
+        Ok(found)
+    }
+}
+
+fn is_shard_part(text: &str) -> bool {
+    text.split_once("-of-")
+        .is_some_and(|(index, count)| format!("{index}/{count}").parse::<Shard>().is_ok())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn touch(folder: &RunFolder, name: &str) {
+        std::fs::write(folder.path().join(name), "").unwrap();
+    }
+
+    #[test]
+    fn only_journals_are_journals() {
+        let out = tempfile::tempdir().unwrap();
+        let folder = RunFolder::new(out.path(), "m", Task::Pope, "coco-8910", None);
+        folder.create().unwrap();
+        for name in [
+            "predictions.jsonl",
+            "predictions.0-of-2.jsonl",
+            "predictions.1-of-2.jsonl",
+            "predictions.2-of-2.jsonl",
+            "predictions.jsonl.old-1",
+            "predictions.backup.jsonl",
+            "results.json",
+        ] {
+            touch(&folder, name);
+        }
+        let found = folder.all("predictions", "jsonl").unwrap();
+        let names: Vec<_> = found
+            .iter()
+            .map(|path| path.file_name().unwrap().to_str().unwrap())
+            .collect();
+        assert_eq!(
+            names,
+            [
+                "predictions.0-of-2.jsonl",
+                "predictions.1-of-2.jsonl",
+                "predictions.jsonl"
+            ]
+        );
+    }
+
+    #[test]
+    fn starting_anew_keeps_every_old_journal() {
+        let out = tempfile::tempdir().unwrap();
+        let folder = RunFolder::new(out.path(), "m", Task::Pope, "coco-8910", None);
+        folder.create().unwrap();
+        for _ in 0..2 {
+            touch(&folder, "predictions.jsonl");
+            folder.start_anew().unwrap();
+        }
+        assert!(!folder.journal().exists());
+        for name in ["predictions.jsonl.old-1", "predictions.jsonl.old-2"] {
+            assert!(folder.path().join(name).exists(), "{name}");
+        }
+    }
+}

@@ -1,0 +1,96 @@
+//! `samples.parquet`: one row a sample, for notebooks. See `results/FORMATS.md` for every column.
+
+use std::collections::HashMap;
+use std::path::Path;
+
+use benchmarks::{Dataset, Score};
+use polars::prelude::{Column, DataFrame, ParquetWriter};
+
+use crate::artefact;
+use crate::fault::Fault;
+use crate::journal::Entry;
+
+/// Writes the samples of `dataset`, in its order, with what `entries` and `score` say of each.
+pub fn write(path: &Path, dataset: &dyn Dataset, entries: &HashMap<String, Entry>, score: &Score) -> Result<(), Fault> {
+    let mut frame = frame(dataset, entries, score).map_err(|error| Fault::Bug(format!("samples.parquet: {error}")))?;
+    artefact::write(path, |out| {
+        ParquetWriter::new(out)
+            .finish(&mut frame)
+            .map(drop)
+            .map_err(std::io::Error::other)
+    })
+}
+
+fn frame(
+    dataset: &dyn Dataset,
+    entries: &HashMap<String, Entry>,
+    score: &Score,
+) -> Result<DataFrame, polars::error::PolarsError> {
+    let samples = dataset.samples();
+    let entry = |id: &str| entries.get(id);
+    let text = |name: &str, values: Vec<Option<String>>| Column::new(name.into(), values);
+    let count = |name: &str, values: Vec<Option<u32>>| Column::new(name.into(), values);
+    let tokens = |pick: fn(&Entry) -> usize| {
+        samples
+            .iter()
+            .map(|sample| entry(sample.id.as_str()).and_then(|entry| u32::try_from(pick(entry)).ok()))
+            .collect()
+    };
+    DataFrame::new(
+        samples.len(),
+        vec![
+            text("id", samples.iter().map(|sample| Some(sample.id.to_string())).collect()),
+            text(
+                "source_id",
+                samples.iter().map(|sample| Some(sample.source_id.clone())).collect(),
+            ),
+            text(
+                "category",
+                samples.iter().map(|sample| sample.category.clone()).collect(),
+            ),
+            text(
+                "picture",
+                samples.iter().map(|sample| Some(sample.picture_group())).collect(),
+            ),
+            text(
+                "question",
+                samples.iter().map(|sample| Some(sample.question.clone())).collect(),
+            ),
+            text(
+                "prompt",
+                samples
+                    .iter()
+                    .map(|sample| entry(sample.id.as_str()).map(|e| e.prompt.clone()))
+                    .collect(),
+            ),
+            text(
+                "answer",
+                samples
+                    .iter()
+                    .map(|sample| entry(sample.id.as_str())?.answer.clone())
+                    .collect(),
+            ),
+            text(
+                "error",
+                samples
+                    .iter()
+                    .map(|sample| entry(sample.id.as_str())?.error.clone())
+                    .collect(),
+            ),
+            text(
+                "parsed",
+                score.samples.iter().map(|sample| sample.parsed.clone()).collect(),
+            ),
+            text(
+                "reference",
+                samples.iter().map(|sample| sample.reference.clone()).collect(),
+            ),
+            Column::new(
+                "score".into(),
+                score.samples.iter().map(|sample| sample.score).collect::<Vec<_>>(),
+            ),
+            count("prompt_tokens", tokens(|entry| entry.prompt_tokens)),
+            count("new_tokens", tokens(|entry| entry.new_tokens)),
+        ],
+    )
+}

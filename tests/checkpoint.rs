@@ -1,0 +1,311 @@
+//! `run` and `inspect` on the tiny checkpoints of the repository.
+#![cfg(feature = "libtorch")]
+
+mod command;
+
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
+
+use command::{Ran, fixtures, vila_bench};
+
+fn arguments(model: &Path, data: &Path, out: &Path) -> Vec<String> {
+    let path = |path: &Path| path.display().to_string();
+    let words = ["run", "--tasks", "pope", "--max-new-tokens", "4", "--model"].map(str::to_owned);
+    words
+        .into_iter()
+        .chain([
+            path(model),
+            "--data".to_owned(),
+            path(data),
+            "--out".to_owned(),
+            path(out),
+        ])
+        .collect()
+}
+
+fn run(model: &str, data: &Path, out: &Path, more: &[&str]) -> Ran {
+    let model = fixtures().join("checkpoints").join(model);
+    let args = arguments(&model, data, out);
+    vila_bench(args.iter().map(String::as_str).chain(more.iter().copied()))
+}
+
+fn demo() -> PathBuf {
+    fixtures().join("pope-demo")
+}
+
+fn demo_copy() -> tempfile::TempDir {
+    let copy = tempfile::tempdir().unwrap();
+    command::copy_folder(&demo(), copy.path());
+    copy
+}
+
+fn read(path: &Path) -> String {
+    std::fs::read_to_string(path).unwrap()
+}
+
+fn results(out: &Path, model: &str) -> serde_json::Value {
+    let text = read(&out.join(model).join("pope@coco-144/results.json"));
+    let mut document: serde_json::Value = serde_json::from_str(&text).unwrap();
+    document.as_object_mut().unwrap().remove("timings");
+    document
+}
+
+#[test]
+fn both_layouts_answer_the_demo() {
+    for model in ["tiny-vila15", "tiny-llava-hf"] {
+        let out = tempfile::tempdir().unwrap();
+        let ran = run(model, &demo(), out.path(), &[]);
+        assert_eq!(ran.status, 0, "{}", ran.stderr);
+        let found = results(out.path(), model);
+        assert_eq!(found["answered"], 144);
+        let manifest = read(&out.path().join(model).join("pope@coco-144/manifest.json"));
+        for part in [
+            "\"dtype\": \"float32\"",
+            "\"conv-template\":",
+            "safetensors",
+            "\"device\": \"cpu\"",
+        ] {
+            assert!(manifest.contains(part), "{model}: {part}");
+        }
+    }
+}
+
+/// Starts a run and waits until its journal holds some answers.
+fn started(model: &Path, out: &Path) -> std::process::Child {
+    let child = command::command()
+        .args(arguments(model, &demo(), out))
+        .stdout(std::process::Stdio::piped())
+        .stderr(std::process::Stdio::piped())
+        .spawn()
+        .unwrap();
+    let journal = out.join("tiny-vila15/pope@coco-144/predictions.jsonl");
+    let start = Instant::now();
+    while std::fs::read_to_string(&journal).map_or(0, |text| text.lines().count()) < 5 {
+        assert!(
+            start.elapsed() < Duration::from_secs(120),
+            "no answers after two minutes"
+        );
+        std::thread::sleep(Duration::from_millis(1));
+    }
+    child
+}
+
+#[test]
+fn a_killed_run_resumes_to_the_same_results() {
+    let model = fixtures().join("checkpoints/tiny-vila15");
+    let whole = tempfile::tempdir().unwrap();
+    run("tiny-vila15", &demo(), whole.path(), &[]);
+    let killed = tempfile::tempdir().unwrap();
+    let mut child = started(&model, killed.path());
+    child.kill().unwrap();
+    child.wait().unwrap();
+    let journal = killed.path().join("tiny-vila15/pope@coco-144/predictions.jsonl");
+    let before = read(&journal).lines().count();
+    assert!(before < 144, "killed too late to show anything");
+    let resumed = run("tiny-vila15", &demo(), killed.path(), &[]);
+    assert_eq!(resumed.status, 0, "{}", resumed.stderr);
+    assert_eq!(
+        results(killed.path(), "tiny-vila15"),
+        results(whole.path(), "tiny-vila15")
+    );
+    assert_eq!(
+        read(&journal).lines().count(),
+        144,
+        "nothing that was journalled is asked again"
+    );
+}
+
+#[test]
+fn an_interrupt_ends_cleanly_with_what_was_reached() {
+    let out = tempfile::tempdir().unwrap();
+    let child = started(&fixtures().join("checkpoints/tiny-vila15"), out.path());
+    let sent = std::process::Command::new("kill")
+        .args(["-INT", &child.id().to_string()])
+        .status()
+        .unwrap();
+    assert!(sent.success());
+    let ran = Ran::of(&child.wait_with_output().unwrap());
+    assert_eq!(ran.status, 3, "{}", ran.stderr);
+    assert!(
+        ran.stderr.contains("stopping after the answer in flight"),
+        "{}",
+        ran.stderr
+    );
+    assert_eq!(results(out.path(), "tiny-vila15")["partial"], true);
+}
+
+#[test]
+fn broken_and_missing_pictures_fail_their_samples_only() {
+    let data = demo_copy();
+    let out = tempfile::tempdir().unwrap();
+    let pictures = data.path().join("pope/val2014");
+    let name = |n: usize| pictures.join(format!("COCO_val2014_00000090000{n}.jpg"));
+    std::fs::remove_file(name(1)).unwrap();
+    let whole = std::fs::read(name(2)).unwrap();
+    std::fs::write(name(2), whole.get(..whole.len() / 2).unwrap()).unwrap();
+    std::fs::write(name(3), huge_png()).unwrap();
+    let ran = run("tiny-vila15", data.path(), out.path(), &[]);
+    assert_eq!(ran.status, 3, "{}", ran.stderr);
+    let found = results(out.path(), "tiny-vila15");
+    assert_eq!((&found["failed"], &found["answered"]), (&54.into(), &90.into()));
+    let journal = read(&out.path().join("tiny-vila15/pope@coco-144/predictions.jsonl"));
+    for part in ["picture missing", "truncated", "50000"] {
+        assert!(journal.contains(part), "no failure says `{part}`");
+    }
+    let strict = run("tiny-vila15", data.path(), &out.path().join("strict"), &["--strict"]);
+    assert_eq!(strict.status, 2);
+    assert!(strict.error().starts_with("--strict: sample"), "{}", strict.stderr);
+}
+
+/// A PNG that claims 50,000 x 50,000 pixels and holds none.
+fn huge_png() -> Vec<u8> {
+    let mut png = b"\x89PNG\r\n\x1a\n".to_vec();
+    let mut header = b"IHDR".to_vec();
+    header.extend([50_000_u32.to_be_bytes(), 50_000_u32.to_be_bytes()].concat());
+    header.extend([8, 2, 0, 0, 0]);
+    png.extend(13_u32.to_be_bytes());
+    png.extend(&header);
+    png.extend(crc32fast::hash(&header).to_be_bytes());
+    png
+}
+
+#[test]
+fn a_picture_name_that_leaves_the_folder_fails_its_sample() {
+    let data = demo_copy();
+    let out = tempfile::tempdir().unwrap();
+    for category in ["random", "popular", "adversarial"] {
+        let labels = data.path().join(format!("pope/coco/coco_pope_{category}.json"));
+        let text = read(&labels).replace("COCO_val2014_000000900001.jpg", "../../../etc/passwd.jpg");
+        std::fs::write(&labels, text).unwrap();
+    }
+    let ran = run("tiny-vila15", data.path(), out.path(), &[]);
+    assert_eq!(ran.status, 3, "{}", ran.stderr);
+    assert!(ran.stderr.contains("leaves the data folder"), "{}", ran.stderr);
+}
+
+#[test]
+fn no_picture_at_all_is_one_error_with_the_remedy() {
+    let data = demo_copy();
+    let out = tempfile::tempdir().unwrap();
+    std::fs::remove_dir_all(data.path().join("pope/val2014")).unwrap();
+    let ran = run("tiny-vila15", data.path(), out.path(), &[]);
+    assert_eq!(ran.status, 2);
+    for part in ["none of the 8 pictures", "looked in", "val2014", "--images"] {
+        assert!(ran.error().contains(part), "{}", ran.stderr);
+    }
+    let elsewhere = run(
+        "tiny-vila15",
+        data.path(),
+        out.path(),
+        &["--images", demo().join("pope/val2014").to_str().unwrap()],
+    );
+    assert_eq!(elsewhere.status, 0, "{}", elsewhere.stderr);
+}
+
+#[test]
+fn cuda_where_there_is_none_is_one_line() {
+    if Path::new("/proc/driver/nvidia/version").exists() {
+        eprintln!("skipped: cuda_where_there_is_none_is_one_line: this machine has an NVIDIA driver");
+        return;
+    }
+    let out = tempfile::tempdir().unwrap();
+    let ran = run("tiny-vila15", &demo(), out.path(), &["--device", "cuda:1"]);
+    assert_eq!(ran.status, 2);
+    assert!(ran.error().contains("cannot use `cuda:1`"), "{}", ran.stderr);
+}
+
+#[test]
+fn sixteen_bit_dtypes_run_and_are_another_run() {
+    let out = tempfile::tempdir().unwrap();
+    for dtype in ["float16", "bfloat16"] {
+        let ran = run(
+            "tiny-vila15",
+            &demo(),
+            &out.path().join(dtype),
+            &["--dtype", dtype, "--limit", "6"],
+        );
+        assert_eq!(ran.status, 0, "{dtype}: {}", ran.stderr);
+    }
+    let ran = run("tiny-vila15", &demo(), &out.path().join("float16"), &[]);
+    assert!(
+        ran.error().contains("dtype was `float16`, is `float32`"),
+        "{}",
+        ran.stderr
+    );
+}
+
+#[test]
+fn broken_checkpoints_are_named() {
+    let out = tempfile::tempdir().unwrap();
+    type Damage = fn(&Path);
+    let cases: &[(&str, Damage, &[&str])] = &[
+        (
+            "tiny-vila15",
+            |folder| std::fs::remove_file(folder.join("config.json")).unwrap(),
+            &["config.json"],
+        ),
+        (
+            "tiny-vila15",
+            |folder| {
+                let path = folder.join("llm/config.json");
+                let mut config: serde_json::Value = serde_json::from_str(&read(&path)).unwrap();
+                config
+                    .as_object_mut()
+                    .unwrap()
+                    .insert("num_hidden_layers".to_owned(), "two".into());
+                std::fs::write(&path, config.to_string()).unwrap();
+            },
+            &["llm/config.json", "num_hidden_layers"],
+        ),
+        (
+            "tiny-llava-hf",
+            |folder| std::fs::remove_file(folder.join("model-00002-of-00002.safetensors")).unwrap(),
+            &["model-00002-of-00002.safetensors"],
+        ),
+        (
+            "tiny-vila15",
+            |folder| {
+                let path = folder.join("mm_projector/model.safetensors");
+                let mut bytes = std::fs::read(&path).unwrap();
+                bytes.splice(0..8, u64::MAX.to_le_bytes());
+                std::fs::write(&path, bytes).unwrap();
+            },
+            &["mm_projector/model.safetensors"],
+        ),
+    ];
+    for (model, damage, parts) in cases {
+        let folder = tempfile::tempdir().unwrap();
+        let copy = folder.path().join(model);
+        command::copy_folder(&fixtures().join("checkpoints").join(model), &copy);
+        damage(&copy);
+        for ran in [
+            vila_bench(arguments(&copy, &demo(), out.path())),
+            vila_bench(["inspect".to_owned(), copy.display().to_string()]),
+        ] {
+            assert_eq!(ran.status, 2, "{model} {parts:?}: {}", ran.stderr);
+            assert!(
+                parts.iter().all(|part| ran.error().contains(part)),
+                "{parts:?}: {}",
+                ran.stderr
+            );
+        }
+    }
+}
+
+#[test]
+fn inspect_shows_what_the_loader_sees() {
+    for model in ["tiny-vila15", "tiny-llava-hf"] {
+        let folder = fixtures().join("checkpoints").join(model);
+        let ran = vila_bench(["inspect", folder.to_str().unwrap()]);
+        insta::assert_snapshot!(format!("inspect_{model}"), ran.shown(&[(&fixtures(), "FIXTURES")]));
+    }
+}
+
+#[test]
+fn the_demo_runs_and_shows_a_leaderboard() {
+    let out = tempfile::tempdir().unwrap();
+    let ran = vila_bench(["demo", "--out", out.path().to_str().unwrap()]);
+    assert_eq!(ran.status, 0, "{}", ran.stderr);
+    assert!(ran.stderr.contains("weights are random"), "{}", ran.stderr);
+    assert!(ran.stdout.contains("not comparable"), "{}", ran.stdout);
+}

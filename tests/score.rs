@@ -1,0 +1,193 @@
+//! `score` as users run it.
+
+mod command;
+
+use std::path::Path;
+
+use command::{answer_line as line, demo_answers, fixtures, reference_data, vila_bench};
+
+/// `pope.md` section 10: the five values of each part, per cent.
+const PUBLISHED: &[(&str, [f64; 4])] = &[
+    // TP, FP, TN, FN
+    ("random", [1182.0, 31.0, 1379.0, 318.0]),
+    ("popular", [1182.0, 59.0, 1441.0, 318.0]),
+    ("adversarial", [1182.0, 117.0, 1383.0, 318.0]),
+    ("pooled", [3546.0, 207.0, 4203.0, 954.0]),
+];
+
+fn score(data: &Path, answers: &Path, more: &[&str]) -> command::Ran {
+    let mut args = vec!["score", "--task", "pope", "--data"];
+    let (data, answers) = (data.display().to_string(), answers.display().to_string());
+    args.extend([data.as_str(), "--answers", answers.as_str()]);
+    args.extend(more);
+    vila_bench(args)
+}
+
+#[test]
+fn the_real_answers_of_llava_15_13b_give_the_published_pope() {
+    let Some(data) = reference_data("the_real_answers_of_llava_15_13b_give_the_published_pope") else {
+        return;
+    };
+    let answers = data.join("llava-eval/pope/answers/llava-v1.5-13b.jsonl");
+    let ran = score(&data.join("llava-eval"), &answers, &["--format", "json"]);
+    assert_eq!(ran.status, 0, "{}", ran.stderr);
+    let document: serde_json::Value = serde_json::from_str(&ran.stdout).unwrap();
+    let value = |id: &str| {
+        document
+            .pointer(&format!("/metrics/{}/value", id.replace('/', "~1")))
+            .unwrap()
+            .as_f64()
+    };
+    let close = |id: &str, expected: f64| {
+        let found = value(id).unwrap();
+        assert!((found - expected).abs() < 1e-9, "{id}: {found} is not {expected}");
+    };
+    for (part, [tp, fp, tn, fn_]) in PUBLISHED {
+        let (precision, recall) = (tp / (tp + fp), tp / (tp + fn_));
+        let n = tp + fp + tn + fn_;
+        close(&format!("{part}/accuracy"), 100.0 * (tp + tn) / n);
+        close(&format!("{part}/precision"), 100.0 * precision);
+        close(&format!("{part}/recall"), 100.0 * recall);
+        close(
+            &format!("{part}/f1"),
+            100.0 * 2.0 * precision * recall / (precision + recall),
+        );
+        close(&format!("{part}/yes-ratio"), 100.0 * (tp + fp) / n);
+    }
+    close("f1", 85.946_880_905_391_14);
+    assert_eq!(document.get("answered").unwrap(), 8910);
+    let stderr = document.pointer("/metrics/f1/stderr").unwrap().as_f64().unwrap();
+    assert!(stderr > 0.3 && stderr < 1.5, "{stderr}");
+}
+
+#[test]
+fn labels_of_the_wrong_version_are_refused() {
+    let Some(data) = reference_data("labels_of_the_wrong_version_are_refused") else {
+        return;
+    };
+    let root = tempfile::tempdir().unwrap();
+    let pope = root.path().join("pope");
+    command::copy_folder(&data.join("llava-eval/pope"), &pope);
+    let random = pope.join("coco/coco_pope_random.json");
+    let mut text = std::fs::read_to_string(&random).unwrap();
+    for n in 0..90 {
+        text.push_str(&format!(
+            "{{\"question_id\": {}, \"image\": \"COCO_val2014_000000310196.jpg\", \"text\": \"Is there a thing{n} in the \
+             image?\", \"label\": \"no\"}}\n",
+            2911 + n
+        ));
+    }
+    std::fs::write(&random, text).unwrap();
+    let ran = score(root.path(), &pope.join("answers/llava-v1.5-13b.jsonl"), &[]);
+    assert_eq!(ran.status, 2);
+    for part in ["3000", "2910", "e3e39262"] {
+        assert!(ran.error().replace(',', "").contains(part), "{}", ran.error());
+    }
+}
+
+#[test]
+fn all_no_leaves_precision_undefined_and_says_why() {
+    let answers = demo_answers(|_, id| vec![line(id, "No")]);
+    let ran = score(&fixtures().join("pope-demo"), answers.path(), &[]);
+    insta::assert_snapshot!(ran.shown(&[(answers.path(), "ANSWERS"), (&fixtures(), "FIXTURES")]));
+}
+
+#[test]
+fn a_missing_answer_is_counted_and_in_no_metric() {
+    let answers = demo_answers(|n, id| if n == 0 { Vec::new() } else { vec![line(id, "Yes")] });
+    let ran = score(&fixtures().join("pope-demo"), answers.path(), &["--format", "json"]);
+    assert_eq!(ran.status, 3);
+    let document: serde_json::Value = serde_json::from_str(&ran.stdout).unwrap();
+    assert_eq!(document.pointer("/metrics/pooled~1accuracy/n").unwrap(), 143);
+    assert_eq!(document.get("partial").unwrap(), true);
+}
+
+#[test]
+fn bad_answers_are_named_by_file_and_line() {
+    let good = |id: &str| line(id, "Yes");
+    let cases: Vec<(&str, tempfile::NamedTempFile, &[&str])> = vec![
+        (
+            "cut in the middle",
+            demo_answers(|n, id| {
+                vec![if n == 6 {
+                    good(id).split_at(20).0.into()
+                } else {
+                    good(id)
+                }]
+            }),
+            &["line 7"],
+        ),
+        (
+            "unknown id",
+            demo_answers(|n, id| vec![if n == 2 { good("random/x/y") } else { good(id) }]),
+            &["line 3", "random/x/y"],
+        ),
+        (
+            "another format",
+            demo_answers(|n, id| vec![if n == 4 { "[1, 2]".into() } else { good(id) }]),
+            &["line 5"],
+        ),
+    ];
+    for (what, answers, parts) in cases {
+        let ran = score(&fixtures().join("pope-demo"), answers.path(), &[]);
+        assert_eq!(ran.status, 2, "{what}: {}", ran.stderr);
+        assert_eq!(ran.stdout, "", "{what}");
+        for part in parts.iter().copied().chain([answers.path().to_str().unwrap()]) {
+            assert!(ran.error().contains(part), "{what}: {} lacks {part}", ran.error());
+        }
+    }
+}
+
+#[test]
+fn one_sample_answered_twice_in_a_foreign_file_is_refused() {
+    let Some(data) = reference_data("one_sample_answered_twice_in_a_foreign_file_is_refused") else {
+        return;
+    };
+    let real = std::fs::read_to_string(data.join("llava-eval/pope/answers/llava-v1.5-13b.jsonl")).unwrap();
+    let answers = tempfile::NamedTempFile::with_suffix(".jsonl").unwrap();
+    std::fs::write(answers.path(), format!("{real}{}\n", real.lines().nth(4).unwrap())).unwrap();
+    let ran = score(&data.join("llava-eval"), answers.path(), &[]);
+    assert_eq!(ran.status, 2);
+    assert!(
+        ran.error().contains("8911") && ran.error().contains("line 5"),
+        "{}",
+        ran.error()
+    );
+}
+
+#[test]
+fn an_empty_answers_file_and_a_missing_one_are_errors() {
+    let empty = tempfile::NamedTempFile::with_suffix(".jsonl").unwrap();
+    let demo = fixtures().join("pope-demo");
+    for path in [empty.path(), Path::new("/nowhere/answers.jsonl")] {
+        let ran = score(&demo, path, &[]);
+        assert_eq!(ran.status, 2);
+        assert!(ran.error().contains(path.to_str().unwrap()), "{}", ran.stderr);
+    }
+}
+
+#[test]
+fn an_unknown_task_is_told_what_was_meant() {
+    let ran = vila_bench(["score", "--task", "poep", "--data", ".", "--answers", "x"]);
+    assert_eq!(ran.status, 2);
+    assert!(ran.stderr.contains("did you mean `pope`?"), "{}", ran.stderr);
+}
+
+#[test]
+fn out_writes_what_is_printed() {
+    let out = tempfile::tempdir().unwrap();
+    let answers = demo_answers(|n, id| vec![line(id, if n % 3 == 0 { "Yes" } else { "No" })]);
+    let folder = out.path().join("scores").display().to_string();
+    let ran = score(
+        &fixtures().join("pope-demo"),
+        answers.path(),
+        &["--format", "json", "--out", &folder],
+    );
+    assert_eq!(ran.status, 0, "{}", ran.stderr);
+    assert_eq!(
+        std::fs::read_to_string(out.path().join("scores/results.json")).unwrap(),
+        ran.stdout
+    );
+    let parquet = std::fs::read(out.path().join("scores/samples.parquet")).unwrap();
+    assert!(parquet.starts_with(b"PAR1") && parquet.ends_with(b"PAR1"));
+}
