@@ -5,9 +5,10 @@
 //! an id wins.
 
 use std::collections::HashMap;
-use std::fs::{File, OpenOptions};
+use std::fs::{File, OpenOptions, TryLockError};
 use std::io::{BufRead as _, BufReader, Write as _};
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
@@ -17,6 +18,9 @@ use crate::fault::Fault;
 const CHECKSUM: &str = ",\"crc32\":\"";
 /// Hexadecimal digits of the checksum, then `"}`.
 const CHECKSUM_TAIL: usize = 8 + 2;
+
+const LOCK_TRIES: usize = 10;
+const LOCK_PAUSE: Duration = Duration::from_millis(30);
 
 /// One line of the journal. A failed sample has `error` in place of `answer`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -58,12 +62,7 @@ impl Journal {
             .read(true)
             .open(path)
             .map_err(|error| Fault::file("create", path, &error))?;
-        file.try_lock().map_err(|_| {
-            Fault::User(format!(
-                "`{}` is being written by another run; wait for it, or give this one another --shard or --out",
-                path.display()
-            ))
-        })?;
+        lock(&file, path)?;
         let sound = scan(path, |_| ())?;
         file.set_len(sound).map_err(|error| Fault::write(path, &error))?;
         Ok(Self {
@@ -79,6 +78,21 @@ impl Journal {
             .write_all(line.as_bytes())
             .map_err(|error| Fault::write(&self.path, &error))
     }
+}
+
+/// Takes the lock, or says who has it. A process that was just killed may hold it for an instant longer.
+fn lock(file: &File, path: &Path) -> Result<(), Fault> {
+    for _ in 0..LOCK_TRIES {
+        match file.try_lock() {
+            Ok(()) => return Ok(()),
+            Err(TryLockError::WouldBlock) => std::thread::sleep(LOCK_PAUSE),
+            Err(TryLockError::Error(error)) => return Err(Fault::file("lock", path, &error)),
+        }
+    }
+    Err(Fault::User(format!(
+        "`{}` is being written by another run; wait for it, or give this one another --shard or --out",
+        path.display()
+    )))
 }
 
 /// Reads the entries of a journal that may be absent or still growing; the last of each id wins.

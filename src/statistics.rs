@@ -5,7 +5,7 @@
 //! that of a sum of independent influences (delta method with clusters: Liang and Zeger, Biometrika 73, 1986;
 //! for ratios Cochran, Sampling Techniques, 3rd edition, 6.3). The small-sample factor G / (G - 1) is applied.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 
 use benchmarks::{Metric, Sample};
 
@@ -39,7 +39,8 @@ pub fn clusters(samples: &[Sample]) -> Vec<usize> {
 /// or rests on fewer than two clusters.
 pub fn uncertainty(metric: &Metric, clusters: &[usize]) -> Option<Uncertainty> {
     let value = *metric.value.as_ref().ok()?;
-    let mut influence: HashMap<usize, f64> = HashMap::new();
+    // In the order of the clusters, so that the sum below has the same last bits in every run.
+    let mut influence: BTreeMap<usize, f64> = BTreeMap::new();
     for ratio in &metric.ratios {
         let numerator: f64 = ratio.terms.iter().map(|term| term.numerator).sum();
         let denominator: f64 = ratio.terms.iter().map(|term| term.denominator).sum();

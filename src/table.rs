@@ -96,8 +96,10 @@ impl Table {
         let mut table = comfy_table::Table::new();
         table
             .load_preset(preset)
-            .remove_style(TableComponent::HorizontalLines)
             .set_content_arrangement(ContentArrangement::Disabled);
+        for line in NO_LINE_BETWEEN_ROWS {
+            table.remove_style(*line);
+        }
         table.set_header(self.columns.iter().map(|column| column.name));
         for row in &self.rows {
             table.add_row(row);
@@ -148,8 +150,23 @@ mod tests {
 
     #[test]
     fn formats() {
-        insta::assert_snapshot!(text(|out| table().write_text(out)), @r"");
-        insta::assert_snapshot!(text(|out| table().write_markdown(out)), @r"");
-        insta::assert_snapshot!(text(|out| table().write_csv(out)), @r"");
+        let text_table = "\
+───────────────────────
+ model              f1
+═══════════════════════
+ a|b             85.95
+ \\u{1b}[31mred     9.1
+───────────────────────
+";
+        assert_eq!(text(|out| table().write_text(out)), text_table);
+        let markdown = "\
+| model         |    f1 |
+|---------------|-------|
+| a\\|b          | 85.95 |
+| \\u{1b}[31mred |   9.1 |
+";
+        assert_eq!(text(|out| table().write_markdown(out)), markdown);
+        let csv = "model,f1\na|b,85.95\n\\u{1b}[31mred,9.1\n";
+        assert_eq!(text(|out| table().write_csv(out)), csv);
     }
 }

@@ -2,7 +2,7 @@
 
 use std::io::{self, Write};
 
-use model_adapters::checkpoint::{Checkpoint, Dtype, ModuleInspection};
+use model_adapters::checkpoint::{Checkpoint, Dtype, Inspection, ModuleInspection};
 use model_adapters::picture::Geometry;
 use model_adapters::tokenizer::Tokenizer;
 
@@ -39,11 +39,11 @@ fn write(out: &mut dyn Write, checkpoint: &Checkpoint, tokenizer: &Tokenizer) ->
         ("tokenizer", tokenizer.source().to_owned()),
         ("pictures", format!("{geometry}; {} tokens each", seen.picture_tokens)),
         (
-            "weights",
+            "memory",
             format!(
-                "{:.2} GB as float32, {:.2} GB in 16 bits",
-                gb(&seen, Dtype::F32),
-                gb(&seen, Dtype::F16)
+                "{} as float32, {} in 16 bits",
+                memory(&seen, Dtype::F32),
+                memory(&seen, Dtype::F16)
             ),
         ),
         ("files", format!("{} with weights", seen.weight_files.len())),
@@ -65,14 +65,14 @@ fn write(out: &mut dyn Write, checkpoint: &Checkpoint, tokenizer: &Tokenizer) ->
         llama.layers, llama.hidden_size, llama.heads, llama.kv_heads, llama.vocabulary
     );
     let vision = format!(
-        "{:?}, {} px, patch {}, state {} of {}",
+        "{}, {} px, patch {}, state {} of {}",
         tower.kind, tower.image_size, tower.patch_size, tower.select_state, tower.layers
     );
     row(&mut table, "vision tower", vision, &seen.tower);
     row(
         &mut table,
         "projector",
-        format!("{:?}", checkpoint.projector.kind),
+        checkpoint.projector.kind.to_string(),
         &seen.projector,
     );
     row(&mut table, "decoder", decoder, &seen.decoder);
@@ -80,11 +80,7 @@ fn write(out: &mut dyn Write, checkpoint: &Checkpoint, tokenizer: &Tokenizer) ->
 }
 
 fn row(table: &mut Table, name: &str, kind: String, module: &ModuleInspection) {
-    let dtypes: Vec<String> = module
-        .dtypes
-        .iter()
-        .map(|dtype| format!("{dtype:?}").to_lowercase())
-        .collect();
+    let dtypes: Vec<String> = module.dtypes.iter().map(|dtype| format!("{dtype}")).collect();
     table.row([
         name.to_owned(),
         kind,
@@ -94,6 +90,12 @@ fn row(table: &mut Table, name: &str, kind: String, module: &ModuleInspection) {
     ]);
 }
 
-fn gb(seen: &model_adapters::checkpoint::Inspection, dtype: Dtype) -> f64 {
-    seen.weight_memory(dtype) as f64 / 1e9
+/// What the used weights take.
+fn memory(seen: &Inspection, dtype: Dtype) -> String {
+    let bytes = seen.weight_memory(dtype) as f64;
+    if bytes < 1e8 {
+        format!("{:.1} MB", bytes / 1e6)
+    } else {
+        format!("{:.1} GB", bytes / 1e9)
+    }
 }

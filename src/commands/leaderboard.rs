@@ -183,14 +183,33 @@ fn published_line(
 
 fn write(out: &mut dyn Write, format: TableFormat, lines: &[Line]) -> io::Result<()> {
     match format {
-        TableFormat::Table => table(lines).write_text(out),
-        TableFormat::Md => table(lines).write_markdown(out),
+        TableFormat::Table => {
+            table(lines).write_text(out)?;
+            sources(lines).iter().try_for_each(|source| writeln!(out, "{source}"))
+        }
+        TableFormat::Md => {
+            table(lines).write_markdown(out)?;
+            writeln!(out)?;
+            sources(lines).iter().try_for_each(|source| writeln!(out, "- {source}"))
+        }
         TableFormat::Csv => table(lines).write_csv(out),
         TableFormat::Json => {
             serde_json::to_writer_pretty(&mut *out, lines)?;
             writeln!(out)
         }
     }
+}
+
+/// What the sources in the table are, one line each.
+fn sources(lines: &[Line]) -> Vec<String> {
+    let Ok(numbers) = PublishedNumbers::get() else {
+        return Vec::new();
+    };
+    let used = |id: &str| lines.iter().any(|line| line.source == id);
+    let sources = numbers.sources.iter().filter(|source| used(&source.source_id));
+    sources
+        .map(|source| format!("{}: {}, {}", source.source_id, source.title, source.citation))
+        .collect()
 }
 
 fn table(lines: &[Line]) -> Table {

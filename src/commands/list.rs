@@ -34,7 +34,12 @@ const MODELS: &[(&str, &str, &str, &str)] = &[
         "CLIP, mlp2x_gelu",
         "not yet",
     ),
-    ("Llama-3-VILA1.5-8b", "B", "SigLIP, mlp_downsample", "not yet"),
+    (
+        "Llama-3-VILA1.5-8b",
+        "B",
+        "SigLIP, mlp_downsample",
+        "loads, not compared with the reference yet",
+    ),
     ("VILA1.5-40b", "B", "InternViT-6B, mlp_downsample", "not yet"),
     ("VILA1.5-3b-s2", "B", "SigLIP at two scales, mlp_downsample", "not yet"),
     ("VILA*-AWQ", "B with .pt", "int4", "not yet"),

@@ -289,7 +289,7 @@ impl<'a> TaskRun<'a> {
             self.sample(*index)
                 .is_some_and(|s| s.pictures.iter().any(|p| p.is_present()))
         };
-        if wanted.is_empty() || plan.open.iter().any(|index| present(index)) {
+        if wanted.is_empty() || plan.open.iter().any(present) {
             return Ok(());
         }
         let folders: Vec<String> = self

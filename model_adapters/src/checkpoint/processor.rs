@@ -130,7 +130,7 @@ mod tests {
             read(json!({"image_aspect_ratio": "anyres_max_9"}))
                 .unwrap_err()
                 .to_string()
-                .contains("`anyres_max_9`")
+                .contains("\"anyres_max_9\"")
         );
     }
 }

@@ -1,5 +1,7 @@
 //! The projector's configuration (`checkpoints.md` sections 6.5 and 7).
 
+use std::fmt;
+
 use crate::checkpoint::config::file::ConfigFile;
 use crate::checkpoint::config::tower::TowerConfig;
 use crate::checkpoint::error::CheckpointError;
@@ -19,6 +21,16 @@ pub enum ProjectorKind {
     },
     /// Four patches merged to one, column by column, then LayerNorm, linear, GELU, linear (VILA1.5).
     MlpDownsample,
+}
+
+impl fmt::Display for ProjectorKind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Linear => f.write_str("linear"),
+            Self::MlpGelu { depth } => write!(f, "mlp{depth}x_gelu"),
+            Self::MlpDownsample => f.write_str("mlp_downsample"),
+        }
+    }
 }
 
 impl ProjectorKind {

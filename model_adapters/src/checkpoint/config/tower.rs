@@ -1,5 +1,7 @@
 //! The vision tower's configuration (`checkpoints.md` sections 6.2 and 7).
 
+use std::fmt;
+
 use crate::checkpoint::config::file::ConfigFile;
 use crate::checkpoint::config::llama::layers;
 use crate::checkpoint::error::CheckpointError;
@@ -11,6 +13,15 @@ pub enum TowerKind {
     Clip,
     /// SigLIP: no class token, no LayerNorm before the blocks, bias in the patch embedding.
     Siglip,
+}
+
+impl fmt::Display for TowerKind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Clip => "CLIP",
+            Self::Siglip => "SigLIP",
+        })
+    }
 }
 
 impl TowerKind {

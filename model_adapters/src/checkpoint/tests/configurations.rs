@@ -169,7 +169,7 @@ fn configurations_that_are_refused() {
             "config.json",
             "/image_aspect_ratio",
             json!("dynamic"),
-            "`image_aspect_ratio` is `dynamic`: known are ",
+            "`image_aspect_ratio` is \"dynamic\": only ",
         ),
         (
             vila(),

@@ -1,12 +1,9 @@
 //! `run` and `inspect` on the tiny checkpoints of the repository.
-#![cfg(feature = "libtorch")]
-
-mod command;
 
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
-use command::{Ran, fixtures, vila_bench};
+use crate::command::{Ran, fixtures, vila_bench};
 
 fn arguments(model: &Path, data: &Path, out: &Path) -> Vec<String> {
     let path = |path: &Path| path.display().to_string();
@@ -35,7 +32,7 @@ fn demo() -> PathBuf {
 
 fn demo_copy() -> tempfile::TempDir {
     let copy = tempfile::tempdir().unwrap();
-    command::copy_folder(&demo(), copy.path());
+    crate::command::copy_folder(&demo(), copy.path());
     copy
 }
 
@@ -72,7 +69,7 @@ fn both_layouts_answer_the_demo() {
 
 /// Starts a run and waits until its journal holds some answers.
 fn started(model: &Path, out: &Path) -> std::process::Child {
-    let child = command::command()
+    let child = crate::command::command()
         .args(arguments(model, &demo(), out))
         .stdout(std::process::Stdio::piped())
         .stderr(std::process::Stdio::piped())
@@ -276,7 +273,7 @@ fn broken_checkpoints_are_named() {
     for (model, damage, parts) in cases {
         let folder = tempfile::tempdir().unwrap();
         let copy = folder.path().join(model);
-        command::copy_folder(&fixtures().join("checkpoints").join(model), &copy);
+        crate::command::copy_folder(&fixtures().join("checkpoints").join(model), &copy);
         damage(&copy);
         for ran in [
             vila_bench(arguments(&copy, &demo(), out.path())),

@@ -1,10 +1,8 @@
 //! `score` as users run it.
 
-mod command;
-
 use std::path::Path;
 
-use command::{answer_line as line, demo_answers, fixtures, reference_data, vila_bench};
+use crate::command::{answer_line as line, demo_answers, fixtures, reference_data, vila_bench};
 
 /// `pope.md` section 10: the five values of each part, per cent.
 const PUBLISHED: &[(&str, [f64; 4])] = &[
@@ -15,7 +13,7 @@ const PUBLISHED: &[(&str, [f64; 4])] = &[
     ("pooled", [3546.0, 207.0, 4203.0, 954.0]),
 ];
 
-fn score(data: &Path, answers: &Path, more: &[&str]) -> command::Ran {
+fn score(data: &Path, answers: &Path, more: &[&str]) -> crate::command::Ran {
     let mut args = vec!["score", "--task", "pope", "--data"];
     let (data, answers) = (data.display().to_string(), answers.display().to_string());
     args.extend([data.as_str(), "--answers", answers.as_str()]);
@@ -67,7 +65,7 @@ fn labels_of_the_wrong_version_are_refused() {
     };
     let root = tempfile::tempdir().unwrap();
     let pope = root.path().join("pope");
-    command::copy_folder(&data.join("llava-eval/pope"), &pope);
+    crate::command::copy_folder(&data.join("llava-eval/pope"), &pope);
     let random = pope.join("coco/coco_pope_random.json");
     let mut text = std::fs::read_to_string(&random).unwrap();
     for n in 0..90 {

@@ -1,5 +1,4 @@
 //! Runs the built command as a user does and keeps what it said.
-#![expect(dead_code, reason = "each test file uses its part")]
 
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
@@ -47,7 +46,10 @@ pub fn vila_bench<S: AsRef<std::ffi::OsStr>>(args: impl IntoIterator<Item = S>) 
 }
 
 pub fn command() -> Command {
-    Command::new(env!("CARGO_BIN_EXE_vila-bench"))
+    let mut command = Command::new(env!("CARGO_BIN_EXE_vila-bench"));
+    // Tests run side by side: more threads than cores would only wait for each other.
+    command.env("OMP_NUM_THREADS", "1");
+    command
 }
 
 pub fn fixtures() -> PathBuf {
@@ -85,6 +87,7 @@ pub fn copy_folder(from: &Path, to: &Path) {
 pub fn demo_answers(change: impl Fn(usize, &str) -> Vec<String>) -> tempfile::NamedTempFile {
     let file = tempfile::NamedTempFile::with_suffix(".jsonl").unwrap();
     let mut lines = Vec::new();
+    let mut n = 0;
     for category in ["random", "popular", "adversarial"] {
         let labels = fixtures().join(format!("pope-demo/pope/coco/coco_pope_{category}.json"));
         for line in std::fs::read_to_string(labels).unwrap().lines() {
@@ -104,7 +107,8 @@ pub fn demo_answers(change: impl Fn(usize, &str) -> Vec<String>) -> tempfile::Na
                 .strip_suffix(" in the image?")
                 .unwrap();
             let object = object.strip_prefix("n ").unwrap_or(object).trim();
-            lines.extend(change(lines.len(), &format!("{category}/{picture}/{object}")));
+            lines.extend(change(n, &format!("{category}/{picture}/{object}")));
+            n += 1;
         }
     }
     std::fs::write(file.path(), lines.join("\n") + "\n").unwrap();
