@@ -88,7 +88,7 @@ impl Model {
         !matches!(self.kind, Kind::Replay(_))
     }
 
-    /// Makes it ready to be asked about `dataset`, whose task has `request_ids` one a sample.
+    /// Makes it ready to be asked the questions of `dataset`, by sample id.
     pub fn adapter(&mut self, dataset: &dyn Dataset) -> Result<Box<dyn Adapter + '_>, Fault> {
         match &mut self.kind {
             Kind::Replay(file) => Ok(Box::new(replay(dataset, file)?)),

@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::ops::ControlFlow;
 
-use crate::request::{Adapter, AdapterError, Answer, FinishReason, Generated, PromptPart, Request, SampleFailure};
+use crate::request::{Adapter, AdapterError, Answer, FinishReason, Generated, Request, SampleFailure};
 
 /// Answers by request id; a request without an entry fails.
 #[derive(Debug, Clone, Default)]
@@ -46,23 +46,12 @@ impl Adapter for Replay {
         }
         Ok(())
     }
-
-    fn rendered_prompt(&self, request: &Request) -> String {
-        request
-            .prompt
-            .iter()
-            .map(|part| match part {
-                PromptPart::Text(text) => text.as_str(),
-                PromptPart::Picture(_) => "<image>\n",
-            })
-            .collect()
-    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::request::GenerationLimits;
+    use crate::request::{GenerationLimits, PromptPart};
 
     fn request(id: &str) -> Request {
         Request {

@@ -123,10 +123,6 @@ pub trait Adapter {
         requests: &mut dyn Iterator<Item = Request>,
         sink: &mut dyn FnMut(Answer) -> ControlFlow<()>,
     ) -> Result<(), AdapterError>;
-
-    /// The text that is fed to the tokenizer for `request`, picture markers included; for `--dry-run` and the
-    /// journal.
-    fn rendered_prompt(&self, request: &Request) -> String;
 }
 
 impl<A: Adapter + ?Sized> Adapter for &mut A {
@@ -136,9 +132,5 @@ impl<A: Adapter + ?Sized> Adapter for &mut A {
         sink: &mut dyn FnMut(Answer) -> ControlFlow<()>,
     ) -> Result<(), AdapterError> {
         (**self).answer(requests, sink)
-    }
-
-    fn rendered_prompt(&self, request: &Request) -> String {
-        (**self).rendered_prompt(request)
     }
 }

@@ -1,4 +1,5 @@
 //! The command as users run it: what it prints, writes and returns, on good and on bad input.
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 
 #[cfg(feature = "libtorch")]
 mod checkpoint;

@@ -114,6 +114,12 @@ impl VilaAdapter {
         &self.tokenizer
     }
 
+    /// The text that `request` becomes before it is tokenised, picture markers included.
+    pub fn rendered_prompt(&self, request: &Request) -> String {
+        self.template
+            .render(&Message::unchecked(request).render(self.image_start_end))
+    }
+
     /// The tokens that `request` becomes before splicing.
     ///
     /// # Errors
@@ -188,11 +194,6 @@ impl Adapter for VilaAdapter {
             }
         }
         Ok(())
-    }
-
-    fn rendered_prompt(&self, request: &Request) -> String {
-        self.template
-            .render(&Message::unchecked(request).render(self.image_start_end))
     }
 }
 
