@@ -10,6 +10,7 @@ use std::io::{BufRead as _, BufReader, Write as _};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use model_adapters::Answer;
 use serde::{Deserialize, Serialize};
 
 use crate::fault::Fault;
@@ -44,6 +45,34 @@ pub struct Entry {
     /// `end-token`, `length` or `replayed`; absent where there is no answer.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub finish: Option<String>,
+}
+
+impl Entry {
+    /// The line of an answer to `prompt`.
+    pub fn of(answer: Answer, prompt: String) -> Self {
+        let failed = Self {
+            id: answer.id,
+            answer: None,
+            error: None,
+            prompt,
+            prompt_tokens: 0,
+            new_tokens: 0,
+            finish: None,
+        };
+        match answer.outcome {
+            Ok(said) => Self {
+                answer: Some(said.text),
+                prompt_tokens: said.prompt_tokens,
+                new_tokens: said.new_tokens,
+                finish: Some(said.finish.id().to_owned()),
+                ..failed
+            },
+            Err(failure) => Self {
+                error: Some(failure.0),
+                ..failed
+            },
+        }
+    }
 }
 
 /// A journal open for appending. Holds an exclusive lock on its file.

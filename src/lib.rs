@@ -17,6 +17,7 @@ mod model;
 mod plan;
 mod progress;
 mod published;
+mod questions;
 mod results;
 mod run_folder;
 #[cfg(feature = "libtorch")]

@@ -9,6 +9,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::fault::Fault;
 use crate::hash::file_sha256;
+use crate::plan::Shard;
 use crate::results::FORMAT;
 
 /// What produced a run.
@@ -64,6 +65,25 @@ pub struct Segment {
     pub new_tokens: usize,
     /// Wall time of asking, in seconds.
     pub seconds: f64,
+}
+
+impl Segment {
+    /// A stretch that starts now and has not asked anything yet.
+    pub fn begin(limit: Option<usize>, shard: Option<Shard>, machine: BTreeMap<String, String>) -> Self {
+        Self {
+            started: jiff::Timestamp::now().to_string(),
+            command: std::env::args().collect(),
+            version: env!("CARGO_PKG_VERSION").to_owned(),
+            host: sysinfo::System::host_name().unwrap_or_default(),
+            machine,
+            limit,
+            shard: shard.map(|shard| format!("{}/{}", shard.index, shard.count)),
+            asked: 0,
+            failed: 0,
+            new_tokens: 0,
+            seconds: 0.0,
+        }
+    }
 }
 
 impl Manifest {

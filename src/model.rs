@@ -88,6 +88,11 @@ impl Model {
         !matches!(self.kind, Kind::Replay(_))
     }
 
+    /// Loads what [`Self::adapter`] would load, so that a fault shows before anything is written.
+    pub fn load(&mut self, dataset: &dyn Dataset) -> Result<(), Fault> {
+        self.adapter(dataset).map(drop)
+    }
+
     /// Makes it ready to be asked the questions of `dataset`, by sample id.
     pub fn adapter(&mut self, dataset: &dyn Dataset) -> Result<Box<dyn Adapter + '_>, Fault> {
         match &mut self.kind {

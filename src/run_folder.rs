@@ -4,6 +4,7 @@
 //! another; scoring merges all journals that lie there.
 
 use std::collections::{BTreeMap, HashMap};
+use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
 use benchmarks::Task;
@@ -13,6 +14,7 @@ use crate::fault::Fault;
 use crate::journal::{self, Entry};
 use crate::manifest::Manifest;
 use crate::plan::Shard;
+use crate::results::Timings;
 
 /// A run's folder.
 #[derive(Debug, Clone)]
@@ -108,6 +110,20 @@ impl RunFolder {
             .try_for_each(|(path, manifest)| manifest.require(identity, path))
     }
 
+    /// What asking took so far, over all shards; `None` where nothing has been asked.
+    pub fn timings(&self) -> Result<Option<Timings>, Fault> {
+        let manifests = self.manifests()?;
+        let segments = || manifests.iter().flat_map(|(_, manifest)| &manifest.segments);
+        let asked = segments().map(|segment| segment.asked).sum();
+        let seconds: f64 = segments().map(|segment| segment.seconds).sum();
+        Ok((asked > 0 && seconds > 0.0).then(|| Timings {
+            asked,
+            seconds,
+            questions_per_second: asked as f64 / seconds,
+            new_tokens: segments().map(|segment| segment.new_tokens).sum(),
+        }))
+    }
+
     fn own(&self, stem: &str, extension: &str) -> PathBuf {
         match self.shard {
             None => self.path.join(format!("{stem}.{extension}")),
@@ -119,7 +135,10 @@ impl RunFolder {
     fn all(&self, stem: &str, extension: &str) -> Result<Vec<PathBuf>, Fault> {
         let entries = match std::fs::read_dir(&self.path) {
             Ok(entries) => entries,
-            Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(Vec::new()),
+            // Nothing there yet; a file in the way is named when the folder is created.
+            Err(error) if matches!(error.kind(), ErrorKind::NotFound | ErrorKind::NotADirectory) => {
+                return Ok(Vec::new());
+            }
             Err(error) => return Err(Fault::read(&self.path, &error)),
         };
         let mut found = Vec::new();

@@ -38,7 +38,7 @@ impl fmt::Display for UnknownName {
         {
             write!(f, "; did you mean `{name}`?")?;
         }
-        write!(f, " known: {}", self.known.join(", "))
+        write!(f, "; known: {}", self.known.join(", "))
     }
 }
 

@@ -4,10 +4,9 @@ use std::cell::Cell;
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::io::Write as _;
 use std::ops::ControlFlow;
-use std::sync::Arc;
 
-use benchmarks::{Benchmark, DataSource, Dataset, PromptStyle, Protocol, Sample, Task};
-use model_adapters::{Answer, EncodedPicture, GenerationLimits, PromptPart, Request};
+use benchmarks::Protocol;
+use model_adapters::Answer;
 
 use crate::artefact;
 use crate::cli::RunArgs;
@@ -19,9 +18,10 @@ use crate::manifest::{FileRecord, Manifest, Segment, file_records};
 use crate::model::Model;
 use crate::plan::Plan;
 use crate::progress::{Progress, span};
-use crate::results::{FORMAT, Results, Timings};
+use crate::questions::Questions;
+use crate::results::{FORMAT, Results};
 use crate::run_folder::RunFolder;
-use crate::{samples, score_table, task};
+use crate::{samples, score_table};
 
 /// How many failed samples are shown one by one.
 const FAILURES_SHOWN: usize = 5;
@@ -35,19 +35,29 @@ pub fn run(args: &RunArgs) -> Result<Exit, Fault> {
         if interrupt.requested() {
             return Ok(Exit::Unanswered);
         }
-        if TaskRun::open(args, task, &model)?.execute(&mut model, &interrupt)? == Exit::Unanswered {
+        let questions = Questions::load(args, task)?;
+        let folder = RunFolder::new(&args.out, model.name(), task, questions.split(), args.shard);
+        let run = TaskRun {
+            args,
+            questions,
+            folder,
+        };
+        let ended = if args.dry_run {
+            run.rehearse(&model)?
+        } else {
+            run.execute(&mut model, &interrupt)?
+        };
+        if ended == Exit::Unanswered {
             exit = Exit::Unanswered;
         }
     }
     Ok(exit)
 }
 
-/// One task of a run: its data, its folder, and what is still to be asked.
+/// One task of a run: its questions and its folder.
 struct TaskRun<'a> {
     args: &'a RunArgs,
-    task: Task,
-    benchmark: &'static dyn Benchmark,
-    dataset: Box<dyn Dataset>,
+    questions: Questions,
     folder: RunFolder,
 }
 
@@ -58,130 +68,96 @@ struct Asked {
     new_tokens: usize,
     failures: Vec<(String, String)>,
     seconds: f64,
+    /// What ended it early, if anything.
+    stop: Option<Fault>,
 }
 
-impl<'a> TaskRun<'a> {
-    fn open(args: &'a RunArgs, task: Task, model: &Model) -> Result<Self, Fault> {
-        let benchmark = task::benchmark(task)?;
-        let source = DataSource {
-            root: args.data.clone(),
-            images: args.images.clone(),
-            split: args.split.clone(),
-        };
-        let dataset = benchmark.load(&source)?;
-        task::say_what_was_found(task, dataset.as_ref());
-        let folder = RunFolder::new(&args.out, model.name(), task, &dataset.provenance().split, args.shard);
-        Ok(Self {
-            args,
-            task,
-            benchmark,
-            dataset,
-            folder,
-        })
-    }
-
+impl TaskRun<'_> {
+    /// Asks what is not answered yet, then scores all that is.
     fn execute(&self, model: &mut Model, interrupt: &Interrupt) -> Result<Exit, Fault> {
-        if self.args.dry_run {
-            return self.dry_run(model);
-        }
-        self.folder.create()?;
-        if self.args.fresh {
-            self.folder.start_anew()?;
-        }
-        let manifests = self.folder.manifests()?;
-        let known: Vec<FileRecord> = manifests
-            .iter()
-            .flat_map(|(_, manifest)| manifest.files.clone())
-            .collect();
-        let files = file_records(&model.files(), &known)?;
-        let identity = self.identity(model, &files);
-        self.folder.require(&identity)?;
-        let mut manifest = match manifests.into_iter().find(|(path, _)| *path == self.folder.manifest()) {
-            Some((_, manifest)) => manifest,
-            None => Manifest {
-                format: FORMAT,
-                identity,
-                model: model.path().to_owned(),
-                files,
-                segments: Vec::new(),
-            },
-        };
-
-        let mut journal = Journal::open(&self.folder.journal())?;
-        let plan = self.plan(&self.folder.entries()?);
-        if model.needs_pictures() {
-            self.require_some_picture(&plan)?;
-        }
-        let resumed = plan.selected.len() - plan.open.len();
-        if resumed > 0 {
-            eprintln!(
-                "{}: {resumed} of {} already answered in `{}`",
-                self.task,
-                plan.selected.len(),
-                self.shown()
-            );
-        }
+        let mut manifest = self.manifest(model)?;
+        let plan = self.plan(&self.earlier_entries()?);
+        self.say_what_is_answered(&plan);
         let mut stop = None;
-        if !plan.open.is_empty() {
-            manifest.segments.push(self.segment());
-            artefact::write_json(&self.folder.manifest(), &manifest)?;
-            let asked = self.ask(model, &plan, &mut journal, interrupt, &mut stop)?;
-            if let Some(segment) = manifest.segments.last_mut() {
-                segment.machine = model.machine();
-                segment.asked = asked.questions;
-                segment.failed = asked.failures.len();
-                segment.new_tokens = asked.new_tokens;
-                segment.seconds = asked.seconds;
+        if plan.open.is_empty() {
+            self.folder.create()?;
+        } else {
+            if model.needs_pictures() {
+                self.questions.require_some_picture(&plan.open)?;
             }
-            artefact::write_json(&self.folder.manifest(), &manifest)?;
-            self.show_failures(&asked);
+            // A model that cannot be loaded must not leave a folder that claims a run.
+            model.load(self.questions.dataset())?;
+            self.folder.create()?;
+            if self.args.fresh {
+                self.folder.start_anew()?;
+            }
+            let mut journal = Journal::open(&self.folder.journal())?;
+            let plan = self.plan(&self.folder.entries()?);
+            stop = self.record(model, &plan, &mut journal, &mut manifest, interrupt)?;
         }
         let exit = self.conclude(model, &plan)?;
         stop.map_or(Ok(exit), Err)
     }
 
-    /// Asks what is open. A fault that ends the run early is left in `stop`, so that what was reached is still
-    /// scored.
+    /// Asks, and keeps in the manifest what it took.
+    fn record(
+        &self,
+        model: &mut Model,
+        plan: &Plan,
+        journal: &mut Journal,
+        manifest: &mut Manifest,
+        interrupt: &Interrupt,
+    ) -> Result<Option<Fault>, Fault> {
+        manifest
+            .segments
+            .push(Segment::begin(self.args.limit, self.args.shard, model.machine()));
+        artefact::write_json(&self.folder.manifest(), manifest)?;
+        let asked = self.ask(model, plan, journal, interrupt)?;
+        if let Some(segment) = manifest.segments.last_mut() {
+            segment.asked = asked.questions;
+            segment.failed = asked.failures.len();
+            segment.new_tokens = asked.new_tokens;
+            segment.seconds = asked.seconds;
+        }
+        artefact::write_json(&self.folder.manifest(), manifest)?;
+        self.show_failures(&asked.failures);
+        Ok(asked.stop)
+    }
+
     fn ask(
         &self,
         model: &mut Model,
         plan: &Plan,
         journal: &mut Journal,
         interrupt: &Interrupt,
-        stop: &mut Option<Fault>,
     ) -> Result<Asked, Fault> {
-        let mut adapter = model.adapter(self.dataset.as_ref())?;
-        let prompts: HashMap<&str, usize> = plan
-            .open
-            .iter()
-            .filter_map(|&index| Some((self.sample(index)?.id.as_str(), index)))
-            .collect();
+        let mut adapter = model.adapter(self.questions.dataset())?;
+        let id = |&index: &usize| Some((self.questions.sample(index)?.id.as_str(), index));
+        let index_of: HashMap<&str, usize> = plan.open.iter().filter_map(id).collect();
         let ended = Cell::new(false);
-        let mut progress = Progress::start(self.task.id(), plan.open.len());
+        let mut progress = Progress::start(self.questions.task().id(), plan.open.len());
         let mut asked = Asked::default();
         let mut requests = plan
             .open
             .iter()
             .take_while(|_| !ended.get() && !interrupt.requested())
-            .filter_map(|&index| self.request(index));
+            .filter_map(|&index| self.questions.request(index));
         let mut sink = |answer: Answer| {
-            let prompt = prompts
-                .get(answer.id.as_str())
-                .map(|&index| self.prompt(index))
-                .unwrap_or_default();
-            let entry = entry(answer, prompt);
+            let index = index_of.get(answer.id.as_str());
+            let prompt = index.map(|&index| self.questions.prompt(index)).unwrap_or_default();
+            let entry = Entry::of(answer, prompt);
             asked.questions += 1;
             asked.new_tokens += entry.new_tokens;
             progress.add(entry.error.is_some());
             if let Err(fault) = journal.append(&entry) {
-                *stop = Some(fault);
-            } else if let Some(reason) = &entry.error {
-                asked.failures.push((entry.id.clone(), reason.clone()));
+                asked.stop = Some(fault);
+            } else if let Some(reason) = entry.error {
                 if self.args.strict {
-                    *stop = Some(Fault::User(format!("--strict: sample `{}` failed: {reason}", entry.id)));
+                    asked.stop = Some(Fault::User(format!("--strict: sample `{}` failed: {reason}", entry.id)));
                 }
+                asked.failures.push((entry.id, reason));
             }
-            ended.set(stop.is_some());
+            ended.set(asked.stop.is_some());
             if ended.get() || interrupt.requested() {
                 ControlFlow::Break(())
             } else {
@@ -196,61 +172,51 @@ impl<'a> TaskRun<'a> {
 
     /// Scores all answers in the folder, whoever gave them, and writes and prints the results.
     fn conclude(&self, model: &Model, plan: &Plan) -> Result<Exit, Fault> {
+        let dataset = self.questions.dataset();
         let entries = self.folder.entries()?;
-        let samples = self.dataset.samples();
-        let answers: Vec<Option<String>> = samples
-            .iter()
-            .map(|sample| entries.get(sample.id.as_str())?.answer.clone())
-            .collect();
-        let score = self.dataset.score(&answers, Protocol::Paper)?;
-        let mut results = Results::new(self.dataset.as_ref(), self.task, Protocol::Paper, &score);
+        let answer = |sample: &benchmarks::Sample| entries.get(sample.id.as_str())?.answer.clone();
+        let answers: Vec<Option<String>> = dataset.samples().iter().map(answer).collect();
+        let score = dataset.score(&answers, Protocol::Paper)?;
+        let mut results = Results::new(dataset, self.questions.task(), Protocol::Paper, &score);
         results.model = Some(model.name().to_owned());
         results.failed = entries.values().filter(|entry| entry.error.is_some()).count();
-        results.timings = self.timings()?;
-        samples::write(&self.folder.samples(), self.dataset.as_ref(), &entries, &score)?;
+        results.timings = self.folder.timings()?;
+        samples::write(&self.folder.samples(), dataset, &entries, &score)?;
         artefact::write_json(&self.folder.results(), &results)?;
 
         let mut out = std::io::stdout().lock();
         score_table::write(&mut out, &results)
             .and_then(|()| out.flush())
             .map_err(|error| Fault::stdout(&error))?;
-        eprintln!("{}: written to `{}`", self.task, self.shown());
-        let open = plan
-            .selected
-            .iter()
-            .filter(|&&index| answers.get(index).is_none_or(Option::is_none))
-            .count();
-        Ok(if open > 0 { Exit::Unanswered } else { Exit::Done })
+        eprintln!(
+            "{}: written to `{}`",
+            self.questions.task(),
+            self.folder.path().display()
+        );
+        let unanswered = |index: &&usize| answers.get(**index).is_none_or(Option::is_none);
+        Ok(if plan.selected.iter().any(|index| unanswered(&index)) {
+            Exit::Unanswered
+        } else {
+            Exit::Done
+        })
     }
 
-    fn dry_run(&self, model: &Model) -> Result<Exit, Fault> {
-        let plan = self.plan(&if self.args.fresh {
-            HashMap::new()
-        } else {
-            self.folder.entries()?
-        });
-        let pictures: BTreeMap<String, bool> = plan
-            .open
-            .iter()
-            .filter_map(|&index| self.sample(index))
-            .flat_map(|sample| &sample.pictures)
-            .map(|picture| (picture.key().to_owned(), picture.is_present()))
-            .collect();
-        let present = pictures.values().filter(|present| **present).count();
-        let expected = match self.timings()? {
+    /// `--dry-run`: says what would be asked.
+    fn rehearse(&self, model: &Model) -> Result<Exit, Fault> {
+        let plan = self.plan(&self.earlier_entries()?);
+        let pictures = self.questions.pictures(&plan.open);
+        let expected = match self.folder.timings()? {
             Some(timings) if timings.questions_per_second > 0.0 => {
-                format!(
-                    "about {}, as fast as before",
-                    span(plan.open.len() as f64 / timings.questions_per_second)
-                )
+                let seconds = plan.open.len() as f64 / timings.questions_per_second;
+                format!("about {}, as fast as before", span(seconds))
             }
             _ => "unknown: this run has not asked anything yet".to_owned(),
         };
         let lines = [
             format!(
                 "{} {} with {}",
-                self.task,
-                self.dataset.provenance().split,
+                self.questions.task(),
+                self.questions.split(),
                 model.name()
             ),
             format!(
@@ -258,196 +224,99 @@ impl<'a> TaskRun<'a> {
                 plan.open.len(),
                 plan.selected.len() - plan.open.len()
             ),
-            format!("  pictures   {} needed, {present} present", pictures.len()),
+            format!("  pictures   {} needed, {} present", pictures.needed, pictures.present),
             format!("  time       {expected}"),
-            format!("  folder     {}", self.shown()),
+            format!("  folder     {}", self.folder.path().display()),
         ];
         let mut out = std::io::stdout().lock();
         writeln!(out, "{}", lines.join("\n")).map_err(|error| Fault::stdout(&error))?;
         Ok(Exit::Done)
     }
 
-    fn plan(&self, entries: &HashMap<String, Entry>) -> Plan {
-        let answered: HashSet<&str> = entries
+    /// The manifest of this run: the one in the folder, which must be about the same run, or a new one.
+    fn manifest(&self, model: &Model) -> Result<Manifest, Fault> {
+        let earlier = self.folder.manifests()?;
+        let known: Vec<FileRecord> = earlier
             .iter()
-            .filter(|(_, entry)| entry.answer.is_some())
-            .map(|(id, _)| id.as_str())
+            .flat_map(|(_, manifest)| manifest.files.clone())
             .collect();
-        Plan::new(self.dataset.samples(), self.args.limit, self.args.shard, &answered)
-    }
-
-    /// Stops a run none of whose pictures is there before it fails them one by one.
-    fn require_some_picture(&self, plan: &Plan) -> Result<(), Fault> {
-        let wanted: HashSet<&str> = plan
-            .open
-            .iter()
-            .filter_map(|&index| self.sample(index))
-            .flat_map(|sample| &sample.pictures)
-            .map(benchmarks::Picture::key)
-            .collect();
-        let present = |index: &usize| {
-            self.sample(*index)
-                .is_some_and(|s| s.pictures.iter().any(|p| p.is_present()))
-        };
-        if wanted.is_empty() || plan.open.iter().any(present) {
-            return Ok(());
+        let files = file_records(&model.files(), &known)?;
+        let identity = self.identity(model, &files);
+        if !self.args.fresh {
+            self.folder.require(&identity)?;
+            let own = earlier.into_iter().find(|(path, _)| *path == self.folder.manifest());
+            if let Some((_, manifest)) = own {
+                return Ok(manifest);
+            }
         }
-        let folders: Vec<String> = self
-            .dataset
-            .provenance()
-            .picture_folders
-            .iter()
-            .map(|folder| format!("`{}`", folder.display()))
-            .collect();
-        Err(Fault::User(format!(
-            "{}: none of the {} pictures is there; looked in {}; {}, or name their folder with --images",
-            self.task,
-            wanted.len(),
-            folders.join(", "),
-            self.benchmark.data_hint()
-        )))
-    }
-
-    fn request(&self, index: usize) -> Option<Request> {
-        let sample = self.sample(index)?;
-        let pictures = sample.pictures.iter().cloned().map(|picture| {
-            let key: Arc<str> = Arc::from(picture.key());
-            let read = move || picture.read().map_err(|error| error.to_string());
-            PromptPart::Picture(EncodedPicture {
-                key,
-                read: Arc::new(read),
-            })
-        });
-        let prompt = pictures.chain([PromptPart::Text(self.prompt(index))]).collect();
-        Some(Request {
-            id: sample.id.to_string(),
-            prompt,
-            limits: GenerationLimits {
-                max_new_tokens: self.max_new_tokens(),
-            },
+        Ok(Manifest {
+            format: FORMAT,
+            identity,
+            model: model.path().to_owned(),
+            files,
+            segments: Vec::new(),
         })
     }
 
-    fn prompt(&self, index: usize) -> String {
-        self.dataset.prompt(index, self.args.prompt_style)
-    }
-
-    fn max_new_tokens(&self) -> usize {
-        self.args
-            .max_new_tokens
-            .map_or(self.benchmark.max_new_tokens(), |limit| limit as usize)
-    }
-
-    fn sample(&self, index: usize) -> Option<&Sample> {
-        self.dataset.samples().get(index)
-    }
-
     fn identity(&self, model: &Model, files: &[FileRecord]) -> BTreeMap<String, String> {
-        let style: PromptStyle = self.args.prompt_style;
-        let mut identity = BTreeMap::from([
-            ("task".to_owned(), self.task.to_string()),
-            ("split".to_owned(), self.dataset.provenance().split.clone()),
-            ("prompt-style".to_owned(), style.to_string()),
-            ("max-new-tokens".to_owned(), self.max_new_tokens().to_string()),
-        ]);
+        let mut identity: BTreeMap<String, String> = self.questions.identity().into_iter().collect();
         identity.extend(
             model
                 .identity()
                 .into_iter()
                 .map(|(name, value)| (name.to_owned(), value)),
         );
-        for file in &self.dataset.provenance().files {
-            identity.insert(format!("data/{}", last_part(&file.path)), file.sha256.clone());
-        }
         for file in files {
-            let name = file
-                .path
-                .strip_prefix(model.path())
-                .ok()
-                .filter(|part| !part.as_os_str().is_empty());
-            let name = name.map_or_else(|| last_part(&file.path), |part| part.display().to_string());
+            let inside = file.path.strip_prefix(model.path()).unwrap_or(&file.path);
+            let name = if inside.as_os_str().is_empty() || inside.is_absolute() {
+                file.path.file_name().unwrap_or_default().to_string_lossy()
+            } else {
+                inside.to_string_lossy()
+            };
             identity.insert(format!("model/{name}"), file.sha256.clone());
         }
         identity
     }
 
-    fn segment(&self) -> Segment {
-        Segment {
-            started: jiff::Timestamp::now().to_string(),
-            command: std::env::args().collect(),
-            version: env!("CARGO_PKG_VERSION").to_owned(),
-            host: sysinfo::System::host_name().unwrap_or_default(),
-            machine: BTreeMap::new(),
-            limit: self.args.limit,
-            shard: self.args.shard.map(|shard| format!("{}/{}", shard.index, shard.count)),
-            asked: 0,
-            failed: 0,
-            new_tokens: 0,
-            seconds: 0.0,
+    /// What the folder holds, as far as this run goes on from it.
+    fn earlier_entries(&self) -> Result<HashMap<String, Entry>, Fault> {
+        if self.args.fresh {
+            Ok(HashMap::new())
+        } else {
+            self.folder.entries()
         }
     }
 
-    fn timings(&self) -> Result<Option<Timings>, Fault> {
-        let segments: Vec<Segment> = self
-            .folder
-            .manifests()?
-            .into_iter()
-            .flat_map(|(_, manifest)| manifest.segments)
-            .collect();
-        let asked = segments.iter().map(|segment| segment.asked).sum();
-        let seconds: f64 = segments.iter().map(|segment| segment.seconds).sum();
-        Ok((asked > 0 && seconds > 0.0).then(|| Timings {
-            asked,
-            seconds,
-            questions_per_second: asked as f64 / seconds,
-            new_tokens: segments.iter().map(|segment| segment.new_tokens).sum(),
-        }))
+    fn plan(&self, entries: &HashMap<String, Entry>) -> Plan {
+        let answered = entries.iter().filter(|(_, entry)| entry.answer.is_some());
+        let answered: HashSet<&str> = answered.map(|(id, _)| id.as_str()).collect();
+        Plan::new(
+            self.questions.dataset().samples(),
+            self.args.limit,
+            self.args.shard,
+            &answered,
+        )
     }
 
-    fn show_failures(&self, asked: &Asked) {
-        for (id, reason) in asked.failures.iter().take(FAILURES_SHOWN) {
-            eprintln!("{}: failed: {id}: {reason}", self.task);
+    fn say_what_is_answered(&self, plan: &Plan) {
+        let answered = plan.selected.len() - plan.open.len();
+        if answered > 0 {
+            let (task, of, folder) = (self.questions.task(), plan.selected.len(), self.folder.path().display());
+            eprintln!("{task}: {answered} of {of} already answered in `{folder}`");
         }
-        if asked.failures.len() > FAILURES_SHOWN {
-            let more = asked.failures.len() - FAILURES_SHOWN;
+    }
+
+    fn show_failures(&self, failures: &[(String, String)]) {
+        let task = self.questions.task();
+        for (id, reason) in failures.iter().take(FAILURES_SHOWN) {
+            eprintln!("{task}: failed: {id}: {reason}");
+        }
+        if failures.len() > FAILURES_SHOWN {
+            let more = failures.len() - FAILURES_SHOWN;
             eprintln!(
-                "{}: and {more} more; all stand in `{}`",
-                self.task,
+                "{task}: and {more} more; all stand in `{}`",
                 self.folder.journal().display()
             );
         }
     }
-
-    fn shown(&self) -> String {
-        self.folder.path().display().to_string()
-    }
-}
-
-fn entry(answer: Answer, prompt: String) -> Entry {
-    match answer.outcome {
-        Ok(said) => Entry {
-            id: answer.id,
-            answer: Some(said.text),
-            error: None,
-            prompt,
-            prompt_tokens: said.prompt_tokens,
-            new_tokens: said.new_tokens,
-            finish: Some(said.finish.id().to_owned()),
-        },
-        Err(failure) => Entry {
-            id: answer.id,
-            answer: None,
-            error: Some(failure.0),
-            prompt,
-            prompt_tokens: 0,
-            new_tokens: 0,
-            finish: None,
-        },
-    }
-}
-
-fn last_part(path: &std::path::Path) -> String {
-    path.file_name()
-        .map(|name| name.to_string_lossy().into_owned())
-        .unwrap_or_default()
 }

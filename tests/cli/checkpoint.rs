@@ -209,6 +209,8 @@ fn cuda_where_there_is_none_is_one_line() {
     let ran = run("tiny-vila15", &demo(), out.path(), &["--device", "cuda:1"]);
     assert_eq!(ran.status, 2);
     assert!(ran.error().contains("cannot use `cuda:1`"), "{}", ran.stderr);
+    let on_cpu = run("tiny-vila15", &demo(), out.path(), &["--limit", "3"]);
+    assert_eq!(on_cpu.status, 0, "what failed to start claims no folder: {}", on_cpu.stderr);
 }
 
 #[test]
