@@ -1,5 +1,6 @@
 //! Real files of the published evaluations, for tests; they are no part of the repository.
 
+use std::io::Write as _;
 use std::path::{Path, PathBuf};
 
 /// The folder of the real files: `VILA_BENCH_REFERENCE_DATA`, else `../shared/data` beside the repository. `None`,
@@ -12,6 +13,11 @@ pub fn folder(test: &str) -> Option<PathBuf> {
     if folder.is_dir() {
         return Some(folder);
     }
-    println!("skipped: {test}: no reference data");
+    // Past the test harness, which shows captured output of failed tests only.
+    let _ = writeln!(
+        std::io::stderr(),
+        "skipped: {test}: no reference data at `{}`",
+        folder.display()
+    );
     None
 }

@@ -202,7 +202,10 @@ fn no_picture_at_all_is_one_error_with_the_remedy() {
 #[test]
 fn cuda_where_there_is_none_is_one_line() {
     if Path::new("/proc/driver/nvidia/version").exists() {
-        eprintln!("skipped: cuda_where_there_is_none_is_one_line: this machine has an NVIDIA driver");
+        crate::command::skip(
+            "cuda_where_there_is_none_is_one_line",
+            "this machine has an NVIDIA driver",
+        );
         return;
     }
     let out = tempfile::tempdir().unwrap();
@@ -210,7 +213,11 @@ fn cuda_where_there_is_none_is_one_line() {
     assert_eq!(ran.status, 2);
     assert!(ran.error().contains("cannot use `cuda:1`"), "{}", ran.stderr);
     let on_cpu = run("tiny-vila15", &demo(), out.path(), &["--limit", "3"]);
-    assert_eq!(on_cpu.status, 0, "what failed to start claims no folder: {}", on_cpu.stderr);
+    assert_eq!(
+        on_cpu.status, 0,
+        "what failed to start claims no folder: {}",
+        on_cpu.stderr
+    );
 }
 
 #[test]

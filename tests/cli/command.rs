@@ -1,5 +1,6 @@
 //! Runs the built command as a user does and keeps what it said.
 
+use std::io::Write as _;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
@@ -56,6 +57,11 @@ pub fn fixtures() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures")
 }
 
+/// Says that a test did not run. Past the test harness, which shows captured output of failed tests only.
+pub fn skip(test: &str, reason: &str) {
+    let _ = writeln!(std::io::stderr(), "skipped: {test}: {reason}");
+}
+
 /// LLaVA's real files, which are not part of the repository; says `skipped` where they are absent.
 pub fn reference_data(test: &str) -> Option<PathBuf> {
     let folder = std::env::var_os("VILA_BENCH_REFERENCE_DATA").map_or_else(
@@ -65,7 +71,7 @@ pub fn reference_data(test: &str) -> Option<PathBuf> {
     if folder.join("llava-eval").is_dir() {
         return Some(folder);
     }
-    eprintln!("skipped: {test}: no reference data at `{}`", folder.display());
+    skip(test, &format!("no reference data at `{}`", folder.display()));
     None
 }
 

@@ -4,6 +4,7 @@
 use std::collections::BTreeMap;
 use std::env;
 use std::fs;
+use std::io::Write as _;
 use std::path::{Path, PathBuf};
 use std::sync::LazyLock;
 
@@ -314,7 +315,12 @@ fn llama(test: &str) -> Option<PathBuf> {
     if folder.join("tokenizer.model").exists() {
         return Some(folder);
     }
-    println!("skipped: {test}: no reference data");
+    // Past the test harness, which shows captured output of failed tests only.
+    let _ = writeln!(
+        std::io::stderr(),
+        "skipped: {test}: no reference data at `{}`",
+        folder.display()
+    );
     None
 }
 
