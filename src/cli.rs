@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use benchmarks::{PromptStyle, Protocol, Task};
+use benchmarks::{PromptStyle, Protocol, Task, UnknownName};
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
 use crate::plan::Shard;
@@ -158,6 +158,21 @@ fn tasks(text: &str) -> Result<TaskList, String> {
     ))
 }
 
+/// One rule, or the same answers under every rule.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ProtocolChoice {
+    One(Protocol),
+    All,
+}
+
+fn protocols(text: &str) -> Result<ProtocolChoice, UnknownName> {
+    if text == "all" {
+        Ok(ProtocolChoice::All)
+    } else {
+        text.parse().map(ProtocolChoice::One)
+    }
+}
+
 #[derive(Debug, Args)]
 pub struct ScoreArgs {
     /// Benchmark
@@ -172,9 +187,9 @@ pub struct ScoreArgs {
     /// Split; default: the one behind the paper's number, else the labelled one
     #[arg(long, value_name = "S")]
     pub split: Option<String>,
-    /// Whose rule scores
-    #[arg(long, value_name = "PROTOCOL", default_value = "paper", value_parser = str::parse::<Protocol>)]
-    pub protocol: Protocol,
+    /// Whose rule scores: `paper`, `official`, `lmms-eval`, `vlmevalkit`, or `all` four side by side
+    #[arg(long, value_name = "PROTOCOL", default_value = "paper", value_parser = protocols)]
+    pub protocol: ProtocolChoice,
     /// Also write `results.json` and `samples.parquet` there
     #[arg(long, value_name = "DIR")]
     pub out: Option<PathBuf>,

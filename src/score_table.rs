@@ -2,6 +2,8 @@
 
 use std::io::{self, Write};
 
+use benchmarks::Protocol;
+
 use crate::results::{MetricRecord, Results};
 use crate::table::{Table, left, right};
 
@@ -56,6 +58,59 @@ pub fn table(results: &Results) -> Table {
             record.n.to_string(),
             record.reason.clone().unwrap_or_default(),
         ]);
+    }
+    table
+}
+
+/// Writes the same answers under every rule, and why a rule has no column.
+pub fn write_all(out: &mut dyn Write, columns: &[(Protocol, Result<Results, String>)]) -> io::Result<()> {
+    if let Some(results) = columns.iter().find_map(|(_, column)| column.as_ref().ok()) {
+        let (task, split, answered, n) = (results.task, &results.split, results.answered, results.n);
+        writeln!(
+            out,
+            "{task} {split}, {answered} of {n} samples answered, scored by every protocol"
+        )?;
+    }
+    side_by_side(columns).write_text(out)?;
+    for (protocol, column) in columns {
+        match column {
+            Ok(results) if results.unparsed > 0 => {
+                writeln!(
+                    out,
+                    "{protocol}: cannot read {} answers; each has the value it gives them",
+                    results.unparsed
+                )?;
+            }
+            Ok(_) => {}
+            Err(reason) => writeln!(out, "{protocol}: {reason}")?,
+        }
+    }
+    Ok(())
+}
+
+/// One row a metric, one column a protocol.
+pub fn side_by_side(columns: &[(Protocol, Result<Results, String>)]) -> Table {
+    let mut headings = vec![left("metric")];
+    headings.extend(columns.iter().map(|(protocol, _)| right(protocol.id())));
+    let mut table = Table::new(&headings);
+    let found: Vec<Option<&Results>> = columns.iter().map(|(_, column)| column.as_ref().ok()).collect();
+    let mut ids: Vec<&str> = Vec::new();
+    for id in found
+        .iter()
+        .flatten()
+        .flat_map(|results| results.metrics.0.iter())
+        .map(|(id, _)| id.as_str())
+    {
+        if !ids.contains(&id) {
+            ids.push(id);
+        }
+    }
+    for id in ids {
+        let cell = |results: &Option<&Results>| {
+            let record = results.and_then(|results| results.metrics.0.iter().find(|(name, _)| name == id));
+            record.map(|(_, record)| value(record)).unwrap_or_default()
+        };
+        table.row([id.to_owned()].into_iter().chain(found.iter().map(cell)));
     }
     table
 }

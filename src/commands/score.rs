@@ -3,10 +3,10 @@
 use std::collections::HashMap;
 use std::io::Write;
 
-use benchmarks::{DataSource, Dataset, PredictionFile, PredictionOutcome, match_predictions};
+use benchmarks::{DataSource, Dataset, PredictionFile, PredictionOutcome, Protocol, match_predictions};
 
 use crate::artefact;
-use crate::cli::{ScoreArgs, ScoreFormat};
+use crate::cli::{ProtocolChoice, ScoreArgs, ScoreFormat};
 use crate::exit::Exit;
 use crate::fault::Fault;
 use crate::journal::Entry;
@@ -37,25 +37,96 @@ pub fn run(args: &ScoreArgs) -> Result<Exit, Fault> {
         .iter()
         .map(|outcome| outcome.as_ref().and_then(answer))
         .collect();
-    let score = dataset.score(&answers, args.protocol)?;
-    let mut results = Results::new(dataset.as_ref(), args.task, args.protocol, &score);
-    results.failed = outcomes
-        .iter()
-        .filter(|outcome| matches!(outcome, Some(PredictionOutcome::Failed(_))))
-        .count();
-
-    if let Some(folder) = &args.out {
-        artefact::create_folder(folder)?;
-        artefact::write_json(&folder.join("results.json"), &results)?;
-        samples::write(
-            &folder.join("samples.parquet"),
-            dataset.as_ref(),
-            &entries(dataset.as_ref(), &outcomes),
-            &score,
-        )?;
+    let scored = Scored {
+        args,
+        dataset: dataset.as_ref(),
+        outcomes: &outcomes,
+        answers: &answers,
+    };
+    match args.protocol {
+        ProtocolChoice::One(protocol) => {
+            let results = scored.under(protocol, "")?;
+            print(args.format, &results).map_err(|error| Fault::stdout(&error))?;
+            Ok(if results.partial { Exit::Unanswered } else { Exit::Done })
+        }
+        ProtocolChoice::All => scored.under_all(),
     }
-    print(args.format, &results).map_err(|error| Fault::stdout(&error))?;
-    Ok(if results.partial { Exit::Unanswered } else { Exit::Done })
+}
+
+/// Answers matched with the samples they are about.
+struct Scored<'a> {
+    args: &'a ScoreArgs,
+    dataset: &'a dyn Dataset,
+    outcomes: &'a [Option<PredictionOutcome>],
+    answers: &'a [Option<String>],
+}
+
+impl Scored<'_> {
+    /// Scores by one rule and writes what `--out` asks for, with `mark` in the files' names.
+    fn under(&self, protocol: Protocol, mark: &str) -> Result<Results, Fault> {
+        let score = self.dataset.score(self.answers, protocol)?;
+        let mut results = Results::new(self.dataset, self.args.task, protocol, &score);
+        let failed = |outcome: &&Option<PredictionOutcome>| matches!(outcome, Some(PredictionOutcome::Failed(_)));
+        results.failed = self.outcomes.iter().filter(failed).count();
+        if let Some(folder) = &self.args.out {
+            artefact::create_folder(folder)?;
+            artefact::write_json(&folder.join(format!("results{mark}.json")), &results)?;
+            let entries = entries(self.dataset, self.outcomes);
+            samples::write(
+                &folder.join(format!("samples{mark}.parquet")),
+                self.dataset,
+                &entries,
+                &score,
+            )?;
+        }
+        Ok(results)
+    }
+
+    /// The same answers under every rule; a rule that does not know this benchmark says so in its column.
+    fn under_all(&self) -> Result<Exit, Fault> {
+        let mut columns = Vec::new();
+        for &protocol in Protocol::ALL {
+            match self.under(protocol, &format!(".{protocol}")) {
+                Ok(results) => columns.push((protocol, Ok(results))),
+                Err(Fault::Data(reason)) => columns.push((protocol, Err(reason.to_string()))),
+                Err(fault) => return Err(fault),
+            }
+        }
+        let found: Vec<&Results> = columns.iter().filter_map(|(_, column)| column.as_ref().ok()).collect();
+        let Some(first) = found.first() else {
+            let reasons: Vec<&str> = columns
+                .iter()
+                .filter_map(|(_, column)| column.as_ref().err())
+                .map(String::as_str)
+                .collect();
+            return Err(Fault::User(reasons.first().copied().unwrap_or_default().to_owned()));
+        };
+        print_all(self.args.format, &columns).map_err(|error| Fault::stdout(&error))?;
+        Ok(if first.partial { Exit::Unanswered } else { Exit::Done })
+    }
+}
+
+fn print_all(format: ScoreFormat, columns: &[(Protocol, Result<Results, String>)]) -> std::io::Result<()> {
+    let mut out = std::io::stdout().lock();
+    match format {
+        ScoreFormat::Table => score_table::write_all(&mut out, columns),
+        ScoreFormat::Csv => score_table::side_by_side(columns).write_csv(&mut out),
+        ScoreFormat::Json => {
+            let document = |(protocol, column): &(Protocol, Result<Results, String>)| {
+                let value = match column {
+                    Ok(results) => serde_json::to_value(results)?,
+                    Err(reason) => serde_json::json!({ "error": reason }),
+                };
+                Ok((protocol.to_string(), value))
+            };
+            let documents = columns
+                .iter()
+                .map(document)
+                .collect::<serde_json::Result<serde_json::Map<_, _>>>()?;
+            serde_json::to_writer_pretty(&mut out, &documents)?;
+            writeln!(out)
+        }
+    }
 }
 
 fn print(format: ScoreFormat, results: &Results) -> std::io::Result<()> {

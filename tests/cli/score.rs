@@ -189,3 +189,25 @@ fn out_writes_what_is_printed() {
     let parquet = std::fs::read(out.path().join("scores/samples.parquet")).unwrap();
     assert!(parquet.starts_with(b"PAR1") && parquet.ends_with(b"PAR1"));
 }
+
+#[test]
+fn every_protocol_stands_side_by_side() {
+    let answers = demo_answers(|n, id| {
+        vec![line(
+            id,
+            ["Yes", "No", "no.", "There is not", "Yes, no", "unknown", ""]
+                .get(n % 7)
+                .unwrap(),
+        )]
+    });
+    let demo = fixtures().join("pope-demo");
+    let ran = score(&demo, answers.path(), &["--protocol", "all"]);
+    insta::assert_snapshot!(ran.shown(&[(answers.path(), "ANSWERS"), (&fixtures(), "FIXTURES")]));
+    let json = score(&demo, answers.path(), &["--protocol", "all", "--format", "json"]);
+    let document: serde_json::Value = serde_json::from_str(&json.stdout).unwrap();
+    for protocol in ["paper", "official", "lmms-eval", "vlmevalkit"] {
+        let one = score(&demo, answers.path(), &["--protocol", protocol, "--format", "json"]);
+        let alone: serde_json::Value = serde_json::from_str(&one.stdout).unwrap();
+        assert_eq!(document.get(protocol), Some(&alone));
+    }
+}
