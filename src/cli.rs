@@ -24,6 +24,9 @@ pub enum Command {
     Run(RunArgs),
     /// Score a prediction file, ours or another program's
     Score(ScoreArgs),
+    /// Look at a benchmark's data before a run
+    #[command(subcommand)]
+    Data(DataCommand),
     /// Set runs beside published numbers
     Leaderboard(LeaderboardArgs),
     /// Show what the loader sees in a checkpoint, without loading weights
@@ -203,6 +206,25 @@ pub enum ScoreFormat {
     Table,
     Json,
     Csv,
+}
+
+#[derive(Debug, Subcommand)]
+pub enum DataCommand {
+    /// Say which data lie in a folder, which release they are, and whether every picture can be read
+    Check(DataCheckArgs),
+}
+
+#[derive(Debug, Args)]
+pub struct DataCheckArgs {
+    /// Folder with one folder per benchmark, or a benchmark's folder itself
+    #[arg(long, value_name = "ROOT")]
+    pub data: PathBuf,
+    /// Benchmarks to look at, separated by commas; default: all whose data are there
+    #[arg(long, value_name = "TASKS", value_parser = tasks)]
+    pub tasks: Option<TaskList>,
+    /// Where pictures are looked for after the layout's own places
+    #[arg(long, value_name = "DIR")]
+    pub images: Option<PathBuf>,
 }
 
 #[derive(Debug, Args)]

@@ -35,6 +35,10 @@ pub trait Benchmark: Sync {
     fn max_new_tokens(&self) -> usize;
     /// What to download, and into which folder, in one line.
     fn data_hint(&self) -> &'static str;
+    /// Released data files that are known by their hash.
+    fn known_files(&self) -> &'static [KnownFile] {
+        &[]
+    }
     /// Finds the data under `source`, recognises their layout and reads all but the pictures.
     fn load(&self, source: &DataSource) -> Result<Box<dyn Dataset>, DataError>;
 }
@@ -53,8 +57,21 @@ pub trait Dataset: Send + Sync {
     fn duplicates(&self) -> Duplicates {
         Duplicates::Refuse
     }
+    /// What is particular about these data and what it means for the number, one line each.
+    fn remarks(&self) -> Vec<String> {
+        Vec::new()
+    }
     /// Scores `answers`, one entry a sample in dataset order, `None` where there is no answer. A pure function.
     fn score(&self, answers: &[Option<String>], protocol: Protocol) -> Result<Score, DataError>;
+}
+
+/// A released file, known by its hash.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct KnownFile {
+    /// The first 16 hexadecimal digits of its SHA-256.
+    pub sha256: &'static str,
+    /// Which release it is.
+    pub what: &'static str,
 }
 
 /// A file that was read, as the manifest records it.

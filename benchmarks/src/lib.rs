@@ -21,7 +21,7 @@ mod source;
 mod task;
 mod vqa_text;
 
-pub use benchmark::{Benchmark, Dataset, Provenance, REGISTRY, SourceFile, benchmark};
+pub use benchmark::{Benchmark, Dataset, KnownFile, Provenance, REGISTRY, SourceFile, benchmark};
 pub use error::DataError;
 pub use matching::{Duplicates, Unlocated, match_predictions};
 pub use metric::{Metric, MetricId, Ratio, SampleScore, Score, Term};

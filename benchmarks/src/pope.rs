@@ -29,7 +29,7 @@ mod score;
 
 use std::collections::HashMap;
 
-use crate::benchmark::{Benchmark, Dataset, Provenance};
+use crate::benchmark::{Benchmark, Dataset, KnownFile, Provenance};
 use crate::error::DataError;
 use crate::matching::Unlocated;
 use crate::metric::Score;
@@ -62,6 +62,26 @@ enum Category {
     Popular,
     Adversarial,
 }
+
+/// The files behind the papers' numbers (`pope.md` section 10).
+const KNOWN_FILES: &[KnownFile] = &[
+    KnownFile {
+        sha256: "1d3b41f0dced74b4",
+        what: "LLaVA's question file, 8,910 questions",
+    },
+    KnownFile {
+        sha256: "c16b65d2df6d70bb",
+        what: "labels of AoiDragon/POPE e3e39262, random, 2,910 rows",
+    },
+    KnownFile {
+        sha256: "5b16653023bf4f64",
+        what: "labels of AoiDragon/POPE e3e39262, popular",
+    },
+    KnownFile {
+        sha256: "1d8f0906a9b50c05",
+        what: "labels of AoiDragon/POPE e3e39262, adversarial",
+    },
+];
 
 /// POPE with its data. `questions` and `samples` run side by side.
 #[derive(Debug)]
@@ -136,6 +156,10 @@ impl Benchmark for Pope {
         "unpack LLaVA's `eval.zip` and COCO's `val2014` pictures to ROOT/pope (ROOT/pope/val2014/COCO_val2014_*.jpg)"
     }
 
+    fn known_files(&self) -> &'static [KnownFile] {
+        KNOWN_FILES
+    }
+
     fn load(&self, source: &DataSource) -> Result<Box<dyn Dataset>, DataError> {
         Ok(Box::new(layout::load(source)?))
     }
@@ -174,6 +198,33 @@ impl Dataset for PopeData {
             ))),
             _ => Ok(index),
         }
+    }
+
+    fn remarks(&self) -> Vec<String> {
+        let random = self
+            .questions
+            .iter()
+            .filter(|question| question.category == Category::Random)
+            .count();
+        let misspelt = self
+            .samples
+            .iter()
+            .filter(|sample| sample.question.contains("imange"))
+            .count();
+        let rows = match random {
+            RANDOM_2023_05 => "random has 2,910 questions, as in the papers".to_owned(),
+            RANDOM_2023_10 => "random has 3,000 questions (POPE since 2023-10-09); the papers asked 2,910".to_owned(),
+            other => {
+                return vec![format!(
+                    "random has {other} questions: no release of POPE, comparable with no paper"
+                )];
+            }
+        };
+        let spelling = match misspelt {
+            0 => "no question says `imange`; 246 of the papers' do".to_owned(),
+            some => format!("{some} questions say `imange` for image; prompts keep it, as the papers' did"),
+        };
+        vec![rows, spelling]
     }
 
     fn score(&self, answers: &[Option<String>], protocol: Protocol) -> Result<Score, DataError> {

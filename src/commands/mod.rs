@@ -1,5 +1,6 @@
 //! One file a command. Each takes its arguments and returns how it ended; results go to stdout, all else to stderr.
 
+mod data;
 mod demo;
 mod doctor;
 mod inspect;
@@ -8,7 +9,7 @@ mod list;
 mod run;
 mod score;
 
-use crate::cli::Command;
+use crate::cli::{Command, DataCommand};
 use crate::exit::Exit;
 use crate::fault::Fault;
 
@@ -18,6 +19,7 @@ pub fn run(command: Command) -> Result<Exit, Fault> {
         Command::List(args) => list::run(&args),
         Command::Run(args) => run::run(&args),
         Command::Score(args) => score::run(&args),
+        Command::Data(DataCommand::Check(args)) => data::check(&args),
         Command::Leaderboard(args) => leaderboard::run(&args),
         Command::Inspect(args) => inspect::run(&args),
         Command::Doctor => doctor::run(),

@@ -211,3 +211,56 @@ fn every_protocol_stands_side_by_side() {
         assert_eq!(document.get(protocol), Some(&alone));
     }
 }
+
+#[test]
+fn data_check_says_what_is_there_and_what_is_broken() {
+    let demo = fixtures().join("pope-demo");
+    let ran = vila_bench(["data", "check", "--data", demo.to_str().unwrap()]);
+    insta::assert_snapshot!(ran.shown(&[]));
+
+    let copy = tempfile::tempdir().unwrap();
+    crate::command::copy_folder(&demo, copy.path());
+    let picture = copy.path().join("pope/val2014/COCO_val2014_000000900004.jpg");
+    std::fs::write(&picture, "no picture").unwrap();
+    std::fs::remove_file(picture.with_file_name("COCO_val2014_000000900005.jpg")).unwrap();
+    let broken = vila_bench(["data", "check", "--data", copy.path().to_str().unwrap()]);
+    assert_eq!(broken.status, 2);
+    assert!(broken.stdout.contains("8, 6 readable"), "{}", broken.stdout);
+    assert!(
+        broken.error().starts_with("2 pictures are missing or cannot be read"),
+        "{}",
+        broken.stderr
+    );
+
+    let empty = tempfile::tempdir().unwrap();
+    let nothing = vila_bench(["data", "check", "--data", empty.path().to_str().unwrap()]);
+    assert!(
+        nothing.error().starts_with("no benchmark's data in"),
+        "{}",
+        nothing.stderr
+    );
+}
+
+#[test]
+fn data_check_knows_the_files_of_the_papers() {
+    let Some(data) = reference_data("data_check_knows_the_files_of_the_papers") else {
+        return;
+    };
+    let ran = vila_bench([
+        "data",
+        "check",
+        "--tasks",
+        "pope",
+        "--data",
+        data.join("llava-eval").to_str().unwrap(),
+    ]);
+    assert_eq!(ran.status, 2, "the reference data hold no pictures");
+    for part in [
+        "LLaVA's question file",
+        "e3e39262, random",
+        "246 questions say `imange`",
+        "500, 0 readable",
+    ] {
+        assert!(ran.stdout.contains(part), "{part}: {}", ran.stdout);
+    }
+}

@@ -1,0 +1,131 @@
+//! `data check`: which data lie in a folder, which release they are, and whether every picture can be read.
+
+use std::collections::BTreeMap;
+use std::io::{self, Write};
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use benchmarks::{Benchmark, DataError, DataSource, Dataset, Picture};
+use model_adapters::picture::decode;
+
+use crate::cli::DataCheckArgs;
+use crate::exit::Exit;
+use crate::fault::Fault;
+
+/// How many unreadable pictures are named.
+const FAULTS_SHOWN: usize = 5;
+/// Digits of a hash that are shown and compared.
+const HASH_DIGITS: usize = 16;
+
+/// Prints what is there; an error where a picture is missing or broken, or where nothing is there.
+pub fn check(args: &DataCheckArgs) -> Result<Exit, Fault> {
+    let source = DataSource {
+        root: args.data.clone(),
+        images: args.images.clone(),
+        split: None,
+    };
+    let mut out = io::stdout().lock();
+    let (mut checked, mut faulty) = (0, 0);
+    for &benchmark in benchmarks::REGISTRY {
+        let named = args.tasks.as_ref().map(|tasks| tasks.0.contains(&benchmark.task()));
+        if named == Some(false) {
+            continue;
+        }
+        match benchmark.load(&source) {
+            // Not asked for by name and not there: nothing to say.
+            Err(DataError::NotFound { .. }) if named.is_none() => {}
+            Err(error) => return Err(error.into()),
+            Ok(dataset) => {
+                let pictures = Pictures::read(dataset.as_ref());
+                write(&mut out, benchmark, dataset.as_ref(), &pictures).map_err(|error| Fault::stdout(&error))?;
+                checked += 1;
+                faulty += pictures.faults.len();
+            }
+        }
+    }
+    match (checked, faulty) {
+        (0, _) => Err(Fault::User(format!(
+            "no benchmark's data in `{}`; `list benchmarks` says which are known",
+            args.data.display()
+        ))),
+        (_, 0) => Ok(Exit::Done),
+        _ => Err(Fault::User(format!(
+            "{faulty} pictures are missing or cannot be read; their questions would have no answer"
+        ))),
+    }
+}
+
+/// Every picture of a dataset, read and decoded once.
+struct Pictures {
+    total: usize,
+    faults: BTreeMap<String, String>,
+}
+
+impl Pictures {
+    fn read(dataset: &dyn Dataset) -> Self {
+        let pictures: BTreeMap<&str, &Picture> = dataset
+            .samples()
+            .iter()
+            .flat_map(|sample| &sample.pictures)
+            .map(|picture| (picture.key(), picture))
+            .collect();
+        let pictures: Vec<(&str, &Picture)> = pictures.into_iter().collect();
+        let next = AtomicUsize::new(0);
+        let faults = Mutex::new(BTreeMap::new());
+        let work = || {
+            while let Some((key, picture)) = pictures.get(next.fetch_add(1, Ordering::Relaxed)) {
+                let decoded = picture.read().map_err(|error| error.to_string());
+                let decoded = decoded.and_then(|bytes| decode(&bytes).map_err(|fault| fault.to_string()));
+                if let (Err(reason), Ok(mut faults)) = (decoded, faults.lock()) {
+                    faults.insert((*key).to_owned(), reason);
+                }
+            }
+        };
+        let workers = std::thread::available_parallelism().map_or(1, usize::from);
+        std::thread::scope(|scope| {
+            for _ in 0..workers {
+                scope.spawn(work);
+            }
+        });
+        Self {
+            total: pictures.len(),
+            faults: faults.into_inner().unwrap_or_default(),
+        }
+    }
+}
+
+fn write(out: &mut dyn Write, benchmark: &dyn Benchmark, dataset: &dyn Dataset, pictures: &Pictures) -> io::Result<()> {
+    let found = dataset.provenance();
+    writeln!(out, "{}", benchmark.task())?;
+    writeln!(out, "  layout     {}", found.layout)?;
+    let paper = if found.split == benchmark.default_split() {
+        "the papers'"
+    } else {
+        "not the papers'"
+    };
+    writeln!(out, "  split      {} ({paper})", found.split)?;
+    writeln!(out, "  questions  {}", dataset.samples().len())?;
+    writeln!(
+        out,
+        "  pictures   {}, {} readable",
+        pictures.total,
+        pictures.total - pictures.faults.len()
+    )?;
+    for file in &found.files {
+        let hash: String = file.sha256.chars().take(HASH_DIGITS).collect();
+        let known = benchmark.known_files().iter().find(|known| known.sha256 == hash);
+        let what = known.map_or("no release known here", |known| known.what);
+        let name = file.path.file_name().unwrap_or_default().to_string_lossy();
+        writeln!(out, "  file       {name}: {what} ({hash})")?;
+    }
+    for remark in dataset.remarks() {
+        writeln!(out, "  remark     {remark}")?;
+    }
+    for (name, reason) in pictures.faults.iter().take(FAULTS_SHOWN) {
+        writeln!(out, "  fault      {name}: {reason}")?;
+    }
+    if pictures.faults.len() > FAULTS_SHOWN {
+        writeln!(out, "  fault      and {} more", pictures.faults.len() - FAULTS_SHOWN)?;
+    }
+    Ok(())
+}
