@@ -25,6 +25,7 @@ mod source;
 mod task;
 mod textvqa;
 mod vqa_text;
+mod vqav2;
 
 pub use benchmark::{Benchmark, Dataset, Provenance, REGISTRY, SourceFile, benchmark};
 pub use error::DataError;
