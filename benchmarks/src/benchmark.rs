@@ -11,10 +11,11 @@ use crate::sample::Sample;
 use crate::source::DataSource;
 use crate::task::{PromptStyle, Protocol, Task};
 use crate::textvqa::Textvqa;
+use crate::vizwiz::Vizwiz;
 use crate::vqav2::Vqav2;
 
 /// Every benchmark that this build knows, in the order of the papers' tables.
-pub static REGISTRY: &[&dyn Benchmark] = &[&Vqav2, &Textvqa, &Pope];
+pub static REGISTRY: &[&dyn Benchmark] = &[&Vqav2, &Vizwiz, &Textvqa, &Pope];
 
 /// The benchmark of that task, `None` while it has no file yet.
 pub fn benchmark(task: Task) -> Option<&'static dyn Benchmark> {

@@ -24,6 +24,7 @@ mod soft_accuracy;
 mod source;
 mod task;
 mod textvqa;
+mod vizwiz;
 mod vqa_text;
 mod vqav2;
 

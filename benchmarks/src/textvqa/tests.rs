@@ -344,7 +344,7 @@ fn faulty_files_are_named_with_record_and_remedy() {
             "`ROOT/llava_textvqa_val_v051_ocr.jsonl`, line 1: `text` is not three lines",
         ),
         (
-            |_, llava| *llava += &llava.lines().next().unwrap().to_owned(),
+            |_, llava| *llava = llava.clone() + llava.lines().next().unwrap(),
             "`ROOT/llava_textvqa_val_v051_ocr.jsonl`, line 4: asks the same as line 1 (`0a0a0a0a0a0a0a0a/",
         ),
         (
