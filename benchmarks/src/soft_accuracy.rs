@@ -348,7 +348,10 @@ mod tests {
 
     proptest! {
         #[test]
-        fn the_closed_form_is_leave_one_out(numbers in proptest::collection::vec(0_usize..4, 1..=10), asked in 0_usize..4) {
+        fn the_closed_form_is_leave_one_out(
+            numbers in proptest::collection::vec(0_usize..4, 1..=10),
+            asked in 0_usize..4,
+        ) {
             const WORDS: [&str; 4] = ["red", "blue", "green", "pink"];
             let answers: Vec<&str> = numbers.iter().map(|n| WORDS[*n]).collect();
             let score = one(&answers, WORDS[asked], EVAL_AI);

@@ -17,6 +17,8 @@ mod json_files;
 mod layout;
 mod parquet_files;
 #[cfg(test)]
+mod published_tests;
+#[cfg(test)]
 mod tests;
 
 use std::collections::HashMap;

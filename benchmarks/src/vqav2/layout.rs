@@ -3,7 +3,8 @@
 //! | layout | files under the benchmark's folder |
 //! |---|---|
 //! | LLaVA | `llava_vqav2_mscoco_test-dev2015.jsonl` |
-//! | official | `v2_OpenEnded_mscoco_<split>_questions.json` in the folder, `Questions/` or `questions/`; `v2_mscoco_val2014_annotations.json` in the folder, `Annotations/` or `annotations/` |
+//! | official | `v2_OpenEnded_mscoco_<split>_questions.json`, also in `Questions/` or `questions/`; with it |
+//! | | `v2_mscoco_val2014_annotations.json`, also in `Annotations/` or `annotations/` |
 //! | lmms-lab Parquet | `testdev-*.parquet`, `validation-*.parquet` in `data/`, `default/` or the folder itself |
 
 use std::collections::HashMap;

@@ -27,7 +27,8 @@ fn official() -> (Value, Value) {
         .iter()
         .map(|item| {
             let image_id = item.question_id.max(2);
-            json!({"image_id": image_id, "question": format!("Q{}?", item.question_id), "question_id": item.question_id})
+            let question = format!("Q{}?", item.question_id);
+            json!({"image_id": image_id, "question": question, "question_id": item.question_id})
         })
         .collect();
     let annotations: Vec<Value> = items
@@ -64,7 +65,8 @@ fn golden(root: &Path) {
 fn llava(root: &Path) {
     let line = |n: u64| {
         let text = format!("Is it {n}?\nAnswer the question using a single word or phrase.");
-        json!({"question_id": 900_001_000 + n, "image": "COCO_test2015_000000900001.jpg", "text": text, "category": "default"})
+        let id = 900_001_000 + n;
+        json!({"question_id": id, "image": "COCO_test2015_000000900001.jpg", "text": text, "category": "default"})
     };
     let lines: String = (0..3).map(|n| format!("{}\n", line(n))).collect();
     write(root.join(LLAVA), lines);
@@ -399,7 +401,7 @@ fn faulty_files_are_named() {
         ),
         (
             |questions, _| questions["questions"][3]["question_id"] = json!(77),
-            "`ROOT/v2_OpenEnded_mscoco_val2014_questions.json`, question 77: asked twice, or no annotation in `ROOT/v2_",
+            "`ROOT/v2_OpenEnded_mscoco_val2014_questions.json`, question 77: asked twice, or no annotation in `",
         ),
         (
             |questions, _| questions["questions"][3]["question_id"] = json!("77"),
@@ -494,7 +496,10 @@ fn many_questions_load_and_score_in_a_moment() {
         let question = json!({"image_id": id / 5, "question": format!("What is the number {id}?"), "question_id": id});
         write!(questions, "{comma}{question}").unwrap();
         let answers: Vec<Value> = (0..10)
-            .map(|k| json!({"answer": words[(id * 7 + k % 4) % words.len()], "answer_confidence": "yes", "answer_id": k + 1}))
+            .map(|k| {
+                let word = &words[(id * 7 + k % 4) % words.len()];
+                json!({"answer": word, "answer_confidence": "yes", "answer_id": k + 1})
+            })
             .collect();
         let annotation = json!({"question_type": format!("what {}", id % 65), "multiple_choice_answer": "x",
             "answers": answers, "image_id": id / 5, "answer_type": "other", "question_id": id});
