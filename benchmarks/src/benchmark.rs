@@ -10,9 +10,12 @@ use crate::prediction::Prediction;
 use crate::sample::Sample;
 use crate::source::DataSource;
 use crate::task::{PromptStyle, Protocol, Task};
+use crate::textvqa::Textvqa;
+use crate::vizwiz::Vizwiz;
+use crate::vqav2::Vqav2;
 
 /// Every benchmark that this build knows, in the order of the papers' tables.
-pub static REGISTRY: &[&dyn Benchmark] = &[&Pope];
+pub static REGISTRY: &[&dyn Benchmark] = &[&Vqav2, &Vizwiz, &Textvqa, &Pope];
 
 /// The benchmark of that task, `None` while it has no file yet.
 pub fn benchmark(task: Task) -> Option<&'static dyn Benchmark> {
@@ -51,6 +54,10 @@ pub trait Dataset: Send + Sync {
     fn samples(&self) -> &[Sample];
     /// The text that goes with the picture of sample `index`, without conversation template or image marker.
     fn prompt(&self, index: usize, style: PromptStyle) -> String;
+    /// Whether the data have what the questions need in that style, and if not, what is missing.
+    fn can_ask(&self, _style: PromptStyle) -> Result<(), DataError> {
+        Ok(())
+    }
     /// The position of the sample that a prediction of somebody's file is about.
     fn locate(&self, prediction: &Prediction) -> Result<usize, Unlocated>;
     /// What two lines about one sample mean in a file of another program.

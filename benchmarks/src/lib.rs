@@ -6,6 +6,9 @@
 
 mod benchmark;
 mod error;
+#[cfg(test)]
+mod golden_vectors;
+mod json_document;
 mod jsonl;
 mod matching;
 mod metric;
@@ -17,9 +20,13 @@ mod python_text;
 #[cfg(test)]
 mod reference_data;
 mod sample;
+mod soft_accuracy;
 mod source;
 mod task;
+mod textvqa;
+mod vizwiz;
 mod vqa_text;
+mod vqav2;
 
 pub use benchmark::{Benchmark, Dataset, KnownFile, Provenance, REGISTRY, SourceFile, benchmark};
 pub use error::DataError;
@@ -30,3 +37,4 @@ pub use prediction::{Prediction, PredictionFile, PredictionKey, PredictionOutcom
 pub use sample::{Sample, SampleId};
 pub use source::DataSource;
 pub use task::{PromptStyle, Protocol, Task, UnknownName};
+pub use vqa_text::Normaliser;

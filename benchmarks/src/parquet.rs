@@ -4,6 +4,10 @@
 //! Columns are taken by name, others may be there, any value may be null. Pictures are never held all at once: a
 //! table keeps the rows about the one that was asked for last.
 
+mod lists;
+
+pub use lists::TextLists;
+
 use std::fs::File;
 use std::io::Read;
 use std::path::{Path, PathBuf};

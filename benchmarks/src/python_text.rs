@@ -28,6 +28,32 @@ pub fn split(text: &str) -> impl Iterator<Item = &str> {
     text.split(is_space).filter(|word| !word.is_empty())
 }
 
+/// `text.capitalize()`: the first character in title case, the rest lower-cased. Exact but for `ŉ` and Greek letters
+/// with iota subscript at the start, whose title case Rust does not know.
+pub fn capitalize(text: &str) -> String {
+    let Some(first) = text.chars().next() else {
+        return String::new();
+    };
+    let lower = text.to_lowercase();
+    let rest = lower
+        .get(first.to_lowercase().map(char::len_utf8).sum()..)
+        .unwrap_or_default();
+    match first {
+        'Ǆ'..='ǆ' => format!("ǅ{rest}"),
+        'Ǉ'..='ǉ' => format!("ǈ{rest}"),
+        'Ǌ'..='ǌ' => format!("ǋ{rest}"),
+        'Ǳ'..='ǳ' => format!("ǲ{rest}"),
+        // Georgian has capitals and yet no title case.
+        'ა'..='ჺ' | 'ჽ'..='ჿ' => format!("{first}{rest}"),
+        _ => {
+            let mut title = first.to_uppercase();
+            let head = title.next().unwrap_or(first);
+            let tail: String = title.flat_map(char::to_lowercase).collect();
+            format!("{head}{tail}{rest}")
+        }
+    }
+}
+
 /// `\d` of a text pattern: general category Nd, which is less than [`char::is_numeric`].
 pub fn is_decimal(c: char) -> bool {
     let code = u32::from(c);
@@ -55,6 +81,27 @@ mod tests {
         assert_eq!(found, expected);
         assert_eq!(strip("\u{1c} a b\u{a0}\n"), "a b");
         assert_eq!(split(" a\u{1f}\tb\u{a0}").collect::<Vec<_>>(), ["a", "b"]);
+    }
+
+    #[test]
+    fn capitalize_is_pythons() {
+        // Python 3.11.
+        let cases = [
+            ("", ""),
+            ("what is IBM's?", "What is ibm's?"),
+            (" what", " what"),
+            ("İSTANBUL", "İstanbul"),
+            ("ßtraße", "Sstraße"),
+            ("éCOLE ", "École "),
+            ("ΟΔΟΣ", "Οδος"),
+            ("ﬁX", "Fix"),
+            ("ǆX", "ǅx"),
+            ("აX", "აx"),
+            ("9A", "9a"),
+        ];
+        for (text, expected) in cases {
+            assert_eq!(capitalize(text), expected, "{text}");
+        }
     }
 
     #[test]

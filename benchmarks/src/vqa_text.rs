@@ -1,98 +1,153 @@
-//! The steps from which the VQA-style answer normalisers are made (`vqa-normalisation.json`, `steps`).
+//! Answers as the VQA-style scorers compare them: nine normalisers (`vqa-normalisation.json`, `steps`).
+//!
+//! Sources: GT-Vision-Lab/VQA `vqaEval.py`, LLaVA's `m4c_evaluator.py`, lmms-eval's `vqa_eval_metric.py`,
+//! VLMEvalKit's `vqa_eval.py`, the VizWiz API's `vqaEval.py`; for GQA the converter and comparisons of `gqa.md`.
 
-use crate::python_text::is_decimal;
+mod contractions;
+mod steps;
 
-/// The punctuation of the pass, in its order.
-const PUNCTUATION: [char; 21] = [
-    ';', '/', '[', ']', '"', '{', '}', '(', ')', '=', '+', '\\', '_', '-', '>', '<', '@', '`', ',', '?', '!',
-];
+pub use steps::{delete_lone_stops, punctuation_pass};
 
-/// How many full stops the scorers delete: `re.UNICODE`, which is 32, stands where the count belongs.
-const MOST_STOPS: usize = 32;
+use self::contractions::{VIZWIZ, VQA, words_pass};
+use self::steps::{delete_stops, punctuation_pass_of_lmms_eval};
+use crate::python_text;
 
-/// The punctuation pass of GT-Vision-Lab/VQA's `vqaEval.py` and its copies. A mark that stands beside a space
-/// anywhere in the text is deleted everywhere, any other becomes a space; a comma between two digits anywhere
-/// makes every mark deleted. The tests always look at the text as it came in.
-pub fn punctuation_pass(text: &str) -> String {
-    let deletes_all = has_digit_comma_digit(text);
-    let deleted =
-        PUNCTUATION.map(|mark| deletes_all || text.contains(&format!("{mark} ")) || text.contains(&format!(" {mark}")));
-    text.chars()
-        .filter_map(
-            |c| match PUNCTUATION.iter().zip(deleted).find(|(mark, _)| **mark == c) {
-                Some((_, true)) => None,
-                Some((_, false)) => Some(' '),
-                None => Some(c),
-            },
-        )
-        .collect()
+/// What is made of an answer before it is compared, or uploaded to a server.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Normaliser {
+    /// TextVQA's EvalAI processor, which LLaVA's converters also apply before an upload.
+    EvalAi,
+    /// The VQA scorer where the references differ.
+    VqaOfficial,
+    /// The VQA scorer where the references are one and the same text: white space only.
+    VqaOfficialUnanimous,
+    /// lmms-eval for VQAv2.
+    LmmsEvalVqav2,
+    /// VLMEvalKit for TextVQA and VizWiz.
+    VlmEvalKit,
+    /// The VizWiz scorer, for predictions alone.
+    VizwizOfficial,
+    /// LLaVA's converter for GQA.
+    GqaLlava,
+    /// lmms-eval for GQA.
+    GqaLmmsEval,
+    /// VLMEvalKit for GQA.
+    GqaVlmEvalKit,
 }
 
-/// VLMEvalKit's `(?<!\d)\.(?!\d)`: deletes full stops with no digit on either side, the first 32 of them.
-pub fn delete_lone_stops(text: &str) -> String {
-    let mut left = MOST_STOPS;
-    let mut before = None;
-    let mut chars = text.chars().peekable();
-    let mut kept = String::with_capacity(text.len());
-    while let Some(c) = chars.next() {
-        let beside_digit = before.is_some_and(is_decimal) || chars.peek().is_some_and(|c| is_decimal(*c));
-        if c == '.' && !beside_digit && left > 0 {
-            left -= 1;
-        } else {
-            kept.push(c);
+impl Normaliser {
+    /// The answer in the form that is compared.
+    pub fn apply(self, answer: &str) -> String {
+        match self {
+            Self::EvalAi => eval_ai(answer),
+            Self::VqaOfficial => words_pass(&delete_stops(&punctuation_pass(&one_line(answer))), &VQA),
+            Self::VqaOfficialUnanimous => one_line(answer),
+            Self::LmmsEvalVqav2 => {
+                let text = punctuation_pass_of_lmms_eval(&one_line(answer));
+                words_pass(&delete_stops(&text), &VQA)
+            }
+            Self::VlmEvalKit => words_pass(&delete_lone_stops(&punctuation_pass(&one_line(answer))), &VQA),
+            Self::VizwizOfficial => words_pass(&delete_stops(&punctuation_pass(&one_line(answer))), &VIZWIZ),
+            Self::GqaLlava => answer.trim_end_matches('.').to_lowercase(),
+            Self::GqaLmmsEval => {
+                let lower = python_text::strip(answer).to_lowercase();
+                lower.replace(|c: char| c.is_ascii_punctuation(), "")
+            }
+            Self::GqaVlmEvalKit => python_text::strip(answer).to_lowercase(),
         }
-        before = Some(c);
     }
-    kept
 }
 
-/// `(\d)(,)(\d)`
-fn has_digit_comma_digit(text: &str) -> bool {
-    text.match_indices(',').any(|(at, comma)| {
-        let before = text.get(..at).and_then(|head| head.chars().next_back());
-        let after = text.get(at + comma.len()..).and_then(|tail| tail.chars().next());
-        before.is_some_and(is_decimal) && after.is_some_and(is_decimal)
-    })
+/// Commas and question marks go and `'s` is split off before the passes; that leaves the pass no comma to test.
+fn eval_ai(answer: &str) -> String {
+    let text = answer.to_lowercase().replace([',', '?'], "").replace("'s", " 's");
+    let text = one_line(python_text::strip(&text));
+    words_pass(&delete_stops(&punctuation_pass(&text)), &VQA)
+}
+
+/// Line feeds and tabs as spaces, stripped.
+fn one_line(text: &str) -> String {
+    python_text::strip(&text.replace(['\n', '\t'], " ")).to_owned()
 }
 
 #[cfg(test)]
 mod tests {
+    use std::collections::HashMap;
+
     use proptest::prelude::*;
+    use serde::Deserialize;
 
     use super::*;
 
+    /// Each with its column among the vectors.
+    const COLUMNS: [(&str, Normaliser); 9] = [
+        ("evalai", Normaliser::EvalAi),
+        ("vqa_official", Normaliser::VqaOfficial),
+        ("vqa_official_unanimous", Normaliser::VqaOfficialUnanimous),
+        ("lmms_vqav2", Normaliser::LmmsEvalVqav2),
+        ("vlmevalkit", Normaliser::VlmEvalKit),
+        ("vizwiz_official", Normaliser::VizwizOfficial),
+        ("gqa_llava", Normaliser::GqaLlava),
+        ("gqa_lmms", Normaliser::GqaLmmsEval),
+        ("gqa_vlmevalkit", Normaliser::GqaVlmEvalKit),
+    ];
+
+    #[derive(Deserialize)]
+    struct Vectors {
+        vectors: Vec<HashMap<String, String>>,
+    }
+
     #[test]
-    fn marks_are_deleted_or_become_spaces() {
-        let cases = [
-            ("no!", "no "),
-            ("no! yes", "no yes"),
-            ("a-b - c-d", "ab  cd"),
-            ("no,yes", "no yes"),
-            ("1,000 no!", "1000 no"),
-            ("1,a no!", "1 a no "),
-            ("٣,٤!", "٣٤"),
-            ("no\t!", "no\t "),
-            ("it's 50%", "it's 50%"),
-        ];
-        for (text, expected) in cases {
-            assert_eq!(punctuation_pass(text), expected, "{text}");
+    fn every_vector_of_the_reference_scorers_is_met() {
+        let file: Vectors = serde_json::from_str(include_str!("../tests/data/vqa-normalisation.json")).unwrap();
+        assert_eq!(file.vectors.len(), 124);
+        for vector in &file.vectors {
+            assert_eq!(vector.len(), 1 + COLUMNS.len());
+            let input = &vector["input"];
+            for (column, normaliser) in COLUMNS {
+                assert_eq!(normaliser.apply(input), vector[column], "{column}: {input:?}");
+            }
         }
     }
 
     #[test]
-    fn lone_stops_go_and_decimal_points_stay() {
-        let cases = [("no.", "no"), ("1.5", "1.5"), ("1. .5 a.b", "1. .5 ab"), ("..", "")];
-        for (text, expected) in cases {
-            assert_eq!(delete_lone_stops(text), expected, "{text}");
+    fn where_the_normalisers_part() {
+        let cases = [
+            (Normaliser::EvalAi, "Dog's", "dog 's"),
+            (Normaliser::VqaOfficial, "Dog's", "dog's"),
+            (Normaliser::EvalAi, "1,000-2,000", "1000 2000"),
+            (Normaliser::VqaOfficial, "1,000-2,000", "10002000"),
+            (Normaliser::EvalAi, "red,blue", "redblue"),
+            (Normaliser::VqaOfficial, "red,blue", "red blue"),
+            (Normaliser::VlmEvalKit, "3.", "3."),
+            (Normaliser::VqaOfficial, "3.", "3"),
+            (Normaliser::VqaOfficial, "the\u{a0}dont", "don't"),
+            (Normaliser::VizwizOfficial, "dont", "don\u{2019}t"),
+            (Normaliser::VqaOfficialUnanimous, " Oak\n\ttree. ", "Oak  tree."),
+        ];
+        for (normaliser, text, expected) in cases {
+            assert_eq!(normaliser.apply(text), expected, "{normaliser:?} {text:?}");
         }
-        assert_eq!(delete_lone_stops(&".".repeat(40)), ".".repeat(8));
     }
 
     proptest! {
         #[test]
-        fn text_without_marks_is_kept(text in "[a-z0-9' \n]*") {
-            prop_assert_eq!(punctuation_pass(&text), text.clone());
-            prop_assert_eq!(delete_lone_stops(&text), text);
+        fn no_text_makes_one_panic_or_leaves_blanks_at_the_ends(text: String) {
+            for (column, normaliser) in COLUMNS {
+                let normal = normaliser.apply(&text);
+                if !column.starts_with("gqa") {
+                    prop_assert_eq!(python_text::strip(&normal), normal.as_str(), "{}", column);
+                }
+            }
+        }
+
+        #[test]
+        fn plain_words_stay_as_they_are(text in "[b-z]{4}( [b-z]{4}){0,3}") {
+            prop_assume!(text.split(' ').all(|word| !["none", "zero", "four", "five", "nine"].contains(&word)
+                && !VQA.contains_key(word)));
+            for (column, normaliser) in COLUMNS {
+                prop_assert_eq!(normaliser.apply(&text), text.as_str(), "{}", column);
+            }
         }
     }
 }
