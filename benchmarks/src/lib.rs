@@ -9,6 +9,7 @@ mod error;
 mod jsonl;
 mod matching;
 mod metric;
+mod mme;
 mod parquet;
 mod picture;
 mod pope;
@@ -20,6 +21,7 @@ mod sample;
 mod source;
 mod task;
 mod vqa_text;
+mod yes_no;
 
 pub use benchmark::{Benchmark, Dataset, Provenance, REGISTRY, SourceFile, benchmark};
 pub use error::DataError;
