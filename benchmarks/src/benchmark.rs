@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 
 use crate::error::DataError;
+use crate::gqa::Gqa;
 use crate::matching::{Duplicates, Unlocated};
 use crate::metric::Score;
 use crate::mme::Mme;
@@ -13,7 +14,7 @@ use crate::source::DataSource;
 use crate::task::{PromptStyle, Protocol, Task};
 
 /// Every benchmark that this build knows, in the order of the papers' tables.
-pub static REGISTRY: &[&dyn Benchmark] = &[&Pope, &Mme];
+pub static REGISTRY: &[&dyn Benchmark] = &[&Gqa, &Pope, &Mme];
 
 /// The benchmark of that task, `None` while it has no file yet.
 pub fn benchmark(task: Task) -> Option<&'static dyn Benchmark> {

@@ -6,6 +6,7 @@
 
 mod benchmark;
 mod error;
+mod gqa;
 mod jsonl;
 mod matching;
 mod metric;
