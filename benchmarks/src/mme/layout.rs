@@ -138,6 +138,9 @@ fn llava(folder: &Path, images: Option<&Path>) -> Result<Option<MmeData>, DataEr
             positive,
         });
     }
+    if let Some(labels) = &labels {
+        labels.check_landmark(&place, &rows)?;
+    }
     let (layout, truth_files) = match labels {
         Some(labels) => ("LLaVA question file with official labels", labels.files),
         None => ("LLaVA question file without labels", Vec::new()),
@@ -212,6 +215,22 @@ impl Labels {
             subtask.id()
         ))
     }
+
+    /// Refuses more questions without a label than the labels lack.
+    fn check_landmark(&self, questions: &Path, rows: &[Row]) -> Result<(), DataError> {
+        let lacking = Subtask::Landmark.size().saturating_sub(self.landmark);
+        let without = rows.iter().filter(|row| row.positive.is_none()).count();
+        if without <= lacking {
+            return Ok(());
+        }
+        Err(DataError::File {
+            path: questions.to_owned(),
+            what: format!(
+                "{without} landmark questions have no label, and the official files lack {lacking}; take those that \
+                 belong to the questions"
+            ),
+        })
+    }
 }
 
 /// A question as the release has it.
@@ -236,12 +255,21 @@ fn picture(pictures: &mut PictureFolders, subtask: Subtask, file: &str) -> Pictu
     let mut reason = PictureError::Missing { name: key.clone() };
     for name in &names {
         match pictures.find(name) {
-            Ok(path) if path.iter().any(|part| part == id) => return Picture::file(key, path),
+            Ok(path) if is_of(&path, id) => return Picture::file(key, path),
             Ok(_) | Err(PictureError::Missing { .. }) => {}
             Err(other) => reason = other,
         }
     }
     Picture::absent(key, reason)
+}
+
+/// Whether a picture lies in the subtask's folder or in the `images` of it.
+fn is_of(path: &Path, subtask: &str) -> bool {
+    let folders = path.ancestors().skip(1).filter_map(Path::file_name);
+    folders
+        .take(2)
+        .find(|name| *name != "images")
+        .is_some_and(|name| name == subtask)
 }
 
 /// Makes the dataset of rows in the order of the source.
@@ -276,7 +304,8 @@ pub(super) fn assemble(
         }
     }
     let labelled = rows.iter().filter(|row| row.positive.is_some()).count();
-    let split = match if labelled == 0 { rows.len() } else { labelled } {
+    let size = if labelled == 0 { rows.len() } else { labelled };
+    let split = match size {
         ALL => "all".to_owned(),
         n => format!("all-{n}"),
     };

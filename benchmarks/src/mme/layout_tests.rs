@@ -338,6 +338,56 @@ fn faulty_release_files_are_named() {
 }
 
 #[test]
+fn landmark_labels_may_lack_as_many_questions_as_they_are_short_of() {
+    let root = tempfile::tempdir().unwrap();
+    llava_questions(root.path());
+    tool(&root.path().join(TOOL));
+    let landmark = root.path().join(TOOL).join("landmark.txt");
+    let labels = |n: usize| -> String {
+        let pair = |n: usize| {
+            let ask = |word: &str, label: &str| format!("{n}.jpg\tIs it {word}? Please answer yes or no.\t{label}\n");
+            ask("here", "Yes") + &ask("there", "No")
+        };
+        (0..n / 2).map(pair).collect()
+    };
+    for (count, expected) in [
+        (
+            394,
+            Some("`ROOT/llava_mme.jsonl`, line 13: `Is there a mug in the landmark?` about `landmark/900008.jpg` has"),
+        ),
+        (396, None),
+        (398, None),
+        (400, Some("`ROOT/llava_mme.jsonl`, line 13: ")),
+    ] {
+        fs::write(&landmark, labels(count)).unwrap();
+        let Some(expected) = expected else {
+            let data = load(root.path()).unwrap();
+            assert_eq!(data.provenance().split, "all-26");
+            let of_landmark = data
+                .samples()
+                .iter()
+                .filter(|sample| sample.category.as_deref() == Some("landmark"));
+            assert!(of_landmark.clone().all(|sample| sample.reference.is_none()));
+            assert_eq!(of_landmark.count(), 2);
+            continue;
+        };
+        let error = fault(root.path());
+        assert!(error.starts_with(expected), "{count}: {error}");
+    }
+    fs::write(&landmark, labels(398)).unwrap();
+    let path = root.path().join("llava_mme.jsonl");
+    let questions = fs::read_to_string(&path).unwrap();
+    let more: String = questions
+        .lines()
+        .filter(|line| line.contains("landmark/"))
+        .map(|line| format!("{}\n", line.replace("900008", "900018")))
+        .collect();
+    fs::write(&path, questions + &more).unwrap();
+    let expected = "`ROOT/llava_mme.jsonl`: 4 landmark questions have no label, and the official files lack 2; take";
+    assert!(fault(root.path()).starts_with(expected), "{}", fault(root.path()));
+}
+
+#[test]
 fn nothing_there_says_what_to_download() {
     let root = tempfile::tempdir().unwrap();
     let error = fault(root.path());
