@@ -1,26 +1,14 @@
-//! What every benchmark answers to, and the list of those that there are.
+//! What every benchmark answers to.
 
 use std::path::PathBuf;
 
 use crate::error::DataError;
 use crate::matching::{Duplicates, Unlocated};
 use crate::metric::Score;
-use crate::pope::Pope;
 use crate::prediction::Prediction;
 use crate::sample::Sample;
 use crate::source::DataSource;
 use crate::task::{PromptStyle, Protocol, Task};
-use crate::textvqa::Textvqa;
-use crate::vizwiz::Vizwiz;
-use crate::vqav2::Vqav2;
-
-/// Every benchmark that this build knows, in the order of the papers' tables.
-pub static REGISTRY: &[&dyn Benchmark] = &[&Vqav2, &Vizwiz, &Textvqa, &Pope];
-
-/// The benchmark of that task, `None` while it has no file yet.
-pub fn benchmark(task: Task) -> Option<&'static dyn Benchmark> {
-    REGISTRY.iter().copied().find(|benchmark| benchmark.task() == task)
-}
 
 /// A benchmark: what is fixed about it before any data are read.
 pub trait Benchmark: Sync {

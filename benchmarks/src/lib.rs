@@ -8,10 +8,12 @@ mod benchmark;
 mod error;
 #[cfg(test)]
 mod golden_vectors;
+mod gqa;
 mod json_document;
 mod jsonl;
 mod matching;
 mod metric;
+mod mme;
 mod parquet;
 mod picture;
 mod pope;
@@ -19,6 +21,7 @@ mod prediction;
 mod python_text;
 #[cfg(test)]
 mod reference_data;
+mod registry;
 mod sample;
 mod soft_accuracy;
 mod source;
@@ -27,13 +30,15 @@ mod textvqa;
 mod vizwiz;
 mod vqa_text;
 mod vqav2;
+mod yes_no;
 
-pub use benchmark::{Benchmark, Dataset, KnownFile, Provenance, REGISTRY, SourceFile, benchmark};
+pub use benchmark::{Benchmark, Dataset, KnownFile, Provenance, SourceFile};
 pub use error::DataError;
 pub use matching::{Duplicates, Unlocated, match_predictions};
 pub use metric::{Metric, MetricId, Ratio, SampleScore, Score, Term};
 pub use picture::{Picture, PictureError, PictureStore};
 pub use prediction::{Prediction, PredictionFile, PredictionKey, PredictionOutcome};
+pub use registry::{REGISTRY, benchmark};
 pub use sample::{Sample, SampleId};
 pub use source::DataSource;
 pub use task::{PromptStyle, Protocol, Task, UnknownName};

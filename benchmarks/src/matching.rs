@@ -9,6 +9,8 @@ use crate::prediction::{Prediction, PredictionFile, PredictionKey, PredictionOut
 pub enum Unlocated {
     /// No sample has that id.
     Unknown,
+    /// No sample has that id, and the protocol's own scorer passes over such lines.
+    PassedOver,
     /// The id fits, and yet the prediction cannot be taken; why not, and what to do.
     Refused(String),
 }
@@ -27,7 +29,7 @@ pub enum Duplicates {
 ///
 /// # Errors
 ///
-/// A prediction that is about no sample of the dataset, and, where [`Dataset::duplicates`] says so, two lines of
+/// A prediction that is about no sample of the dataset, unless [`Unlocated::PassedOver`] and others are, and, where [`Dataset::duplicates`] says so, two lines of
 /// another program's file about one sample.
 pub fn match_predictions(
     dataset: &dyn Dataset,
@@ -35,6 +37,7 @@ pub fn match_predictions(
 ) -> Result<Vec<Option<PredictionOutcome>>, DataError> {
     let mut matched: Vec<Option<&Prediction>> = vec![None; dataset.samples().len()];
     let mut unknown: Option<&Prediction> = None;
+    let mut passed_over: Option<&Prediction> = None;
     let mut known = 0_usize;
     for prediction in &file.predictions {
         let fault = |what: String| DataError::line(&file.path, prediction.line, what);
@@ -43,6 +46,10 @@ pub fn match_predictions(
             Err(Unlocated::Refused(why)) => return Err(fault(why)),
             Err(Unlocated::Unknown) => {
                 unknown = unknown.or(Some(prediction));
+                continue;
+            }
+            Err(Unlocated::PassedOver) => {
+                passed_over = passed_over.or(Some(prediction));
                 continue;
             }
         };
@@ -65,7 +72,7 @@ pub fn match_predictions(
         }
         *place = Some(prediction);
     }
-    if let Some(first) = unknown {
+    if let Some(first) = unknown.or(passed_over.filter(|_| known == 0)) {
         let split = &dataset.provenance().split;
         let id = first.key.as_str();
         let what = if known == 0 {
@@ -89,7 +96,7 @@ mod tests {
     use crate::sample::{Sample, SampleId};
     use crate::task::{PromptStyle, Protocol};
 
-    /// Samples `0`, `1`, … of which `refused` may not be named by its question id.
+    /// Samples `0`, `1`, …; the question id `refused` may not be used, `extra` is passed over.
     struct Numbers {
         samples: Vec<Sample>,
         provenance: Provenance,
@@ -133,6 +140,7 @@ mod tests {
         fn locate(&self, prediction: &Prediction) -> Result<usize, Unlocated> {
             match prediction.key.as_str() {
                 "refused" => Err(Unlocated::Refused("not like this".to_owned())),
+                "extra" => Err(Unlocated::PassedOver),
                 id => {
                     let found = self
                         .samples
@@ -185,6 +193,21 @@ mod tests {
         let error = matched(Duplicates::Refuse, theirs).unwrap_err();
         assert!(
             error.ends_with("line 3: `1` was answered in line 1 already; a file may answer each sample once"),
+            "{error}"
+        );
+    }
+
+    #[test]
+    fn lines_that_the_protocol_passes_over_are_no_fault_beside_others() {
+        let extra = "{\"question_id\": \"extra\", \"text\": \"x\"}";
+        let known = "{\"question_id\": 2, \"text\": \"c\"}";
+        assert_eq!(
+            matched(Duplicates::Refuse, &format!("{extra}\n{known}\n{extra}")),
+            Ok(vec![None, None, Some("c".to_owned())])
+        );
+        let error = matched(Duplicates::Refuse, &format!("{extra}\n{extra}")).unwrap_err();
+        assert!(
+            error.contains("line 1: none of its ids is in split `toy` (first: `extra`)"),
             "{error}"
         );
     }

@@ -39,7 +39,8 @@ pub struct TextColumns {
 }
 
 impl TextColumns {
-    /// Reads those of `names` that the table at `path` has.
+    /// Reads those of `names` that the table at `path` has. `types.semantic` is the field `semantic` of a struct
+    /// `types`.
     pub fn read(path: &Path, names: &[&'static str]) -> Result<Self, DataError> {
         let fault = |error| DataError::File {
             path: path.to_owned(),
@@ -49,14 +50,20 @@ impl TextColumns {
         let mut reader = ParquetReader::new(file);
         let rows = reader.num_rows().map_err(fault)?;
         let schema = reader.schema().map_err(fault)?;
-        let present: Vec<&'static str> = names.iter().copied().filter(|name| schema.contains(name)).collect();
+        let present: Vec<&'static str> = names
+            .iter()
+            .copied()
+            .filter(|name| schema.contains(column(name)))
+            .collect();
         if present.is_empty() {
             return Ok(Self {
                 rows,
                 columns: Vec::new(),
             });
         }
-        let projection = present.iter().map(|name| (*name).to_owned()).collect();
+        let mut projection: Vec<String> = present.iter().map(|name| column(name).to_owned()).collect();
+        projection.sort();
+        projection.dedup();
         let frame = reader
             .with_columns(Some(projection))
             .read_parallel(ParallelStrategy::None)
@@ -64,7 +71,17 @@ impl TextColumns {
             .map_err(fault)?;
         let mut columns = Vec::with_capacity(present.len());
         for name in present {
-            columns.push((name, frame.column(name).and_then(as_text).map_err(fault)?));
+            let whole = frame.column(column(name)).map_err(fault)?;
+            let values = match name.split_once('.') {
+                None => as_text(whole).map_err(fault)?,
+                Some((_, field)) => {
+                    let Some(values) = field_as_text(whole, field) else {
+                        continue;
+                    };
+                    values
+                }
+            };
+            columns.push((name, values));
         }
         Ok(Self { rows, columns })
     }
@@ -272,6 +289,17 @@ pub fn source_file(path: &Path) -> Result<SourceFile, DataError> {
     })
 }
 
+/// The column that `column.field` is in.
+fn column(name: &str) -> &str {
+    name.split('.').next().unwrap_or(name)
+}
+
+/// A struct's field as text; `None` where the column is of another kind, or has no such field or none of text.
+fn field_as_text(column: &Column, field: &str) -> Option<StringChunked> {
+    let field = column.struct_().ok()?.field_by_name(field).ok()?;
+    Some(field.cast(&DataType::String).ok()?.str().ok()?.clone())
+}
+
 fn as_text(column: &Column) -> PolarsResult<StringChunked> {
     Ok(column.cast(&DataType::String)?.str()?.clone())
 }
@@ -337,6 +365,18 @@ mod tests {
         assert_eq!(columns.get("image_source", 0), None);
         assert!(columns.has("answer") && !columns.has("image_source"));
         assert_eq!(TextColumns::read(&path, &["x"]).unwrap().rows, 9);
+    }
+
+    #[test]
+    fn fields_of_structs_are_taken_by_name_and_may_be_absent() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = table(folder.path(), 9);
+        let names = ["image.path", "image.size", "answer.x", "absent.x", "answer"];
+        let columns = TextColumns::read(&path, &names).unwrap();
+        assert_eq!(columns.get("image.path", 7), Some("7.jpg"));
+        assert_eq!(columns.get("image.path", 3), None);
+        assert_eq!(columns.get("answer", 7), Some("a7"));
+        assert!(names[1..4].iter().all(|name| !columns.has(name)));
     }
 
     #[test]

@@ -2,7 +2,7 @@
 
 use crate::python_text;
 use crate::task::Protocol;
-use crate::vqa_text::{delete_lone_stops, punctuation_pass};
+use crate::yes_no;
 
 /// What an answer says under a protocol.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -33,7 +33,11 @@ pub(super) fn read(answer: &str, protocol: Protocol) -> Reading {
             "no" => Reading::No,
             _ => Reading::Neither,
         },
-        Protocol::VlmEvalKit => read_vlmevalkit(answer),
+        Protocol::VlmEvalKit => match yes_no::vlmevalkit(answer) {
+            Some(true) => Reading::Yes,
+            Some(false) => Reading::No,
+            None => Reading::Neither,
+        },
     }
 }
 
@@ -51,17 +55,6 @@ fn read_official(answer: &str) -> Reading {
 /// What lmms-eval compares with the label.
 fn lmms_prediction(answer: &str) -> String {
     python_text::strip(&answer.to_lowercase()).to_owned()
-}
-
-/// VLMEvalKit: after its punctuation pass exactly one of the two words must be there.
-fn read_vlmevalkit(answer: &str) -> Reading {
-    let text = delete_lone_stops(&punctuation_pass(&answer.to_lowercase()));
-    let has = |wanted| python_text::split(&text).any(|word| word == wanted);
-    match (has("yes"), has("no")) {
-        (true, false) => Reading::Yes,
-        (false, true) => Reading::No,
-        _ => Reading::Neither,
-    }
 }
 
 #[cfg(test)]

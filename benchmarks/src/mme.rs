@@ -1,0 +1,227 @@
+//! MME: fourteen subtasks of yes/no questions, two about each picture.
+//!
+//! Fu et al. 2023, arXiv 2306.13394. Of the two questions about a picture the first is to be answered yes, the
+//! second no. Split `all` is the whole release, 2,374 questions about 1,187 pictures; copies in which landmark
+//! pictures are missing are `all-2370`, `all-2372`: their numbers differ. The number in tables is the perception
+//! total, the sum over ten subtasks of accuracy and accuracy-plus (both questions of a picture right), each in per
+//! cent; cognition is the same over the other four.
+//!
+//! Layouts, where each is looked for and how it is read: [`layout`]. The release's own files: [`truth`]. Parsing:
+//! [`parse`]. Metrics, the same under every protocol: [`score`].
+
+#[cfg(test)]
+mod fixture;
+mod layout;
+#[cfg(test)]
+mod layout_tests;
+mod parquet_files;
+mod parse;
+#[cfg(test)]
+mod published_tests;
+mod score;
+mod subtask;
+mod truth;
+
+use std::collections::HashMap;
+use std::path::PathBuf;
+
+use crate::benchmark::{Benchmark, Dataset, Provenance};
+use crate::error::DataError;
+use crate::matching::Unlocated;
+use crate::metric::Score;
+use crate::prediction::{Prediction, PredictionKey};
+use crate::python_text;
+use crate::sample::Sample;
+use crate::source::DataSource;
+use crate::task::{PromptStyle, Protocol, Task};
+
+use subtask::Subtask;
+
+/// What LLaVA and lmms-eval ask for after a newline.
+const SUFFIX: &str = "Answer the question using a single word or phrase.";
+
+/// What the release's questions end in, mostly after one space, in seven of them after two.
+const RELEASE_SUFFIX: &str = "Please answer yes or no.";
+
+/// How many questions the release has.
+const ALL: usize = 2374;
+
+/// The benchmark.
+#[derive(Debug)]
+pub struct Mme;
+
+/// MME with its data. `questions` and `samples` run side by side.
+#[derive(Debug)]
+struct MmeData {
+    provenance: Provenance,
+    samples: Vec<Sample>,
+    questions: Vec<Question>,
+    by_id: HashMap<String, usize>,
+    /// The two questions about a picture by `<subtask>/<file>`.
+    by_picture: HashMap<String, [usize; 2]>,
+    /// Where labels were looked for in vain.
+    unlabelled: Option<Vec<PathBuf>>,
+}
+
+/// What the scorer needs of a sample.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Question {
+    subtask: Subtask,
+    /// Equal for the two questions about a picture.
+    pair: usize,
+    /// Whether the right answer is yes, `None` where the data do not say.
+    positive: Option<bool>,
+}
+
+impl Benchmark for Mme {
+    fn task(&self) -> Task {
+        Task::Mme
+    }
+
+    fn about(&self) -> &'static str {
+        "perception and cognition, yes/no pairs (Fu et al. 2023, arXiv 2306.13394)"
+    }
+
+    fn default_split(&self) -> &'static str {
+        "all"
+    }
+
+    fn default_size(&self) -> usize {
+        ALL
+    }
+
+    fn headline(&self) -> &'static str {
+        "perception"
+    }
+
+    fn max_new_tokens(&self) -> usize {
+        128
+    }
+
+    fn data_hint(&self) -> &'static str {
+        "unpack MME's release to ROOT/MME/MME_Benchmark_release_version and, for LLaVA's order, its `eval.zip` to ROOT"
+    }
+
+    fn load(&self, source: &DataSource) -> Result<Box<dyn Dataset>, DataError> {
+        Ok(Box::new(layout::load(source)?))
+    }
+}
+
+impl Dataset for MmeData {
+    fn provenance(&self) -> &Provenance {
+        &self.provenance
+    }
+
+    fn samples(&self) -> &[Sample] {
+        &self.samples
+    }
+
+    fn prompt(&self, index: usize, style: PromptStyle) -> String {
+        let question = self.samples.get(index).map_or("", |sample| sample.question.as_str());
+        match style {
+            PromptStyle::Paper => format!("{}\n{SUFFIX}", bare(question)),
+            // The second of two spaces stays, as in lmms-eval.
+            PromptStyle::LmmsEval => {
+                let kept = python_text::strip(question).replace(&format!(" {RELEASE_SUFFIX}"), "");
+                format!("{kept}\n{SUFFIX}")
+            }
+            PromptStyle::VlmEvalKit => question.to_owned(),
+        }
+    }
+
+    fn locate(&self, prediction: &Prediction) -> Result<usize, Unlocated> {
+        match &prediction.key {
+            PredictionKey::Sample(id) => self.by_id.get(id).copied().ok_or(Unlocated::Unknown),
+            PredictionKey::Question(id) => self.by_question_id(id, prediction.prompt.as_deref()),
+        }
+    }
+
+    fn score(&self, answers: &[Option<String>], protocol: Protocol) -> Result<Score, DataError> {
+        match &self.unlabelled {
+            Some(searched) => Err(DataError::NotFound {
+                what: "MME's right answers".to_owned(),
+                searched: searched.clone(),
+                remedy: "put the release's `MME_Benchmark_release_version` or the `eval_tool` of its evaluation zip \
+                         beside LLaVA's questions"
+                    .to_owned(),
+            }),
+            None => score::score(&self.samples, &self.questions, answers, protocol),
+        }
+    }
+}
+
+impl MmeData {
+    /// A question id names a picture; which of its two questions was asked, the prompt tells.
+    fn by_question_id(&self, id: &str, prompt: Option<&str>) -> Result<usize, Unlocated> {
+        let key = picture_key(id).ok_or(Unlocated::Unknown)?;
+        let pair = self.by_picture.get(&key).ok_or(Unlocated::Unknown)?;
+        let Some(prompt) = prompt else {
+            return Err(Unlocated::Refused(format!(
+                "`{id}` names two questions, and there is no `prompt` to tell which one was asked; give answers with \
+                 `prompt`, or our sample ids"
+            )));
+        };
+        let asked = bare(prompt);
+        let question = |index: usize| bare(self.samples.get(index).map_or("", |sample| sample.question.as_str()));
+        let same = pair.iter().copied().find(|index| question(*index) == asked);
+        let within = || {
+            let mut found = pair.iter().copied().filter(|index| asked.contains(&question(*index)));
+            found.next().filter(|_| found.next().is_none())
+        };
+        same.or_else(within).ok_or_else(|| {
+            let [first, second] = pair.map(question);
+            Unlocated::Refused(format!(
+                "`prompt` asks `{}`, the questions about `{key}` are `{first}` and `{second}`; give the data that \
+                 were asked",
+                asked.lines().next().unwrap_or_default(),
+            ))
+        })
+    }
+}
+
+/// A question without what any prompt or file appends to it.
+fn bare(question: &str) -> String {
+    python_text::strip(&question.replace(SUFFIX, "").replace(RELEASE_SUFFIX, "")).to_owned()
+}
+
+/// `<subtask>/<file>` of a path such as `artwork/images/10002.jpg`.
+fn picture_key(path: &str) -> Option<String> {
+    let (subtask, file) = (path.split('/').next()?, path.rsplit('/').next()?);
+    Some(format!("{}/{file}", Subtask::parse(subtask).ok()?.id()))
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    #[test]
+    fn pictures_are_named_by_subtask_and_file() {
+        let cases = [
+            ("color/900001.jpg", Some("color/900001.jpg")),
+            ("artwork/images/10002.jpg", Some("artwork/10002.jpg")),
+            ("OCR/0001.v2.jpg", Some("OCR/0001.v2.jpg")),
+            ("ocr/0001.jpg", None),
+            ("0001.jpg", None),
+            ("", None),
+        ];
+        for (path, expected) in cases {
+            assert_eq!(picture_key(path).as_deref(), expected, "{path}");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn a_question_is_known_in_every_wording(question in "[A-Z][a-z ]*[a-z]\\??", spaces in 1_usize..3) {
+            let release = format!("{question}{}{RELEASE_SUFFIX}", " ".repeat(spaces));
+            prop_assert_eq!(bare(&release), question.clone());
+            prop_assert_eq!(bare(&format!("{question}\n{SUFFIX}")), question);
+        }
+
+        #[test]
+        fn no_id_makes_it_panic(id: String) {
+            let _ = picture_key(&id);
+        }
+    }
+}
