@@ -237,6 +237,14 @@ fn official_questions_keep_blanks_and_get_their_prompts() {
 }
 
 #[test]
+fn what_lies_beside_the_benchmarks_folder_is_not_taken_for_it() {
+    let root = tempfile::tempdir().unwrap();
+    write(root.path().join("test.json"), "{\"images\": []}");
+    write(root.path().join("vizwiz/val.json"), val().to_string());
+    assert_eq!(load(root.path(), None).unwrap().provenance().split, "val");
+}
+
+#[test]
 fn test_is_asked_and_not_scored() {
     let root = tempfile::tempdir().unwrap();
     write(root.path().join(LLAVA), llava());

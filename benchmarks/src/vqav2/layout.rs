@@ -1,4 +1,5 @@
-//! The layouts in which VQAv2 lies (`vqav2.md`, section 2), in order of precedence; `test-dev` before `val`.
+//! The layouts in which VQAv2 lies (`vqav2.md`, section 2), in order of precedence. Of a folder with both splits
+//! `test-dev` is taken.
 //!
 //! | layout | files under the benchmark's folder |
 //! |---|---|
@@ -49,10 +50,10 @@ pub(super) fn load(source: &DataSource) -> Result<Vqav2Data, DataError> {
         Some(split) => vec![Split::parse(split)?],
         None => Split::ALL.to_vec(),
     };
-    for split in splits {
-        for folder in &folders {
+    for folder in &folders {
+        for split in &splits {
             for read in [json_files::llava, json_files::official, parquet_files::lmms_lab] {
-                if let Some(data) = read(folder, split, source.images.as_deref())? {
+                if let Some(data) = read(folder, *split, source.images.as_deref())? {
                     return Ok(data);
                 }
             }
