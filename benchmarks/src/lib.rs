@@ -6,9 +6,11 @@
 
 mod benchmark;
 mod error;
+mod json_object;
 mod jsonl;
 mod matching;
 mod metric;
+mod mm_vet;
 mod parquet;
 mod picture;
 mod pope;
@@ -25,6 +27,7 @@ pub use benchmark::{Benchmark, Dataset, Provenance, REGISTRY, SourceFile, benchm
 pub use error::DataError;
 pub use matching::{Duplicates, Unlocated, match_predictions};
 pub use metric::{Metric, MetricId, Ratio, SampleScore, Score, Term};
+pub use mm_vet::{GRADER_TOKENS, Judgement, Verdict, grader_prompt};
 pub use picture::{Picture, PictureError, PictureStore};
 pub use prediction::{Prediction, PredictionFile, PredictionKey, PredictionOutcome};
 pub use sample::{Sample, SampleId};
