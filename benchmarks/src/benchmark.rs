@@ -6,6 +6,7 @@ use crate::error::DataError;
 use crate::matching::{Duplicates, Unlocated};
 use crate::metric::Score;
 use crate::mm_vet::MmVet;
+use crate::mmbench::MmBench;
 use crate::pope::Pope;
 use crate::prediction::Prediction;
 use crate::sample::Sample;
@@ -13,7 +14,7 @@ use crate::source::DataSource;
 use crate::task::{PromptStyle, Protocol, Task};
 
 /// Every benchmark that this build knows, in the order of the papers' tables.
-pub static REGISTRY: &[&dyn Benchmark] = &[&Pope, &MmVet];
+pub static REGISTRY: &[&dyn Benchmark] = &[&Pope, &MmBench, &MmVet];
 
 /// The benchmark of that task, `None` while it has no file yet.
 pub fn benchmark(task: Task) -> Option<&'static dyn Benchmark> {

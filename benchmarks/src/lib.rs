@@ -11,6 +11,7 @@ mod jsonl;
 mod matching;
 mod metric;
 mod mm_vet;
+mod mmbench;
 mod parquet;
 mod picture;
 mod pope;

@@ -5,6 +5,7 @@
 //! | vila-bench | `id` | `answer`, or `error` for a sample that failed | `predictions.jsonl` of a run |
 //! | LLaVA | `question_id`, number or text | `text` | LLaVA's and VILA's answer files, `merge.jsonl` |
 //! | answers by id | the name of each member | its value, a text | MM-Vet's `results/<model>.json`: one object |
+//! | upload sheet | `index` | `prediction` | MMBench's `.xlsx` |
 
 mod by_id;
 
@@ -17,6 +18,7 @@ use serde_json::Value;
 use crate::benchmark::SourceFile;
 use crate::error::DataError;
 use crate::jsonl::{JsonLines, Record, id_text};
+use crate::mmbench;
 
 /// By what a prediction names its sample.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
@@ -106,6 +108,9 @@ impl PredictionFile {
     /// A file that cannot be read, holds no prediction, or has a line of no known format or of another one than
     /// the lines before.
     pub fn read(path: &Path) -> Result<Self, DataError> {
+        if let Some(file) = mmbench::predictions(path) {
+            return file;
+        }
         if let Some(file) = by_id::read(path) {
             return Ok(file);
         }

@@ -26,6 +26,9 @@ const ROWS: [(&str, &str, &str, &str, &[&str]); 3] = [
     ("v1_902", "v1_902.jpg", "Who | what?", "a cat", &["rec"]),
 ];
 
+/// The layout that is to be recognised, and what makes it in a folder.
+type Case = (&'static str, fn(&Path));
+
 fn write(path: PathBuf, content: impl AsRef<[u8]>) {
     fs::create_dir_all(path.parent().unwrap()).unwrap();
     fs::write(path, content).unwrap();
@@ -101,7 +104,7 @@ fn score(data: &dyn Dataset, protocol: Protocol) -> Result<Score, String> {
 fn every_layout_gives_the_same_samples() {
     let grades = r#"{"v1_902": {"content": ["0.5"], "score": [0.5]}, "v1_900": {"content": ["1"], "score": [1]},
                      "v1_901": {"content": ["0.3"], "score": [0.3]}}"#;
-    let cases: [(&str, fn(&Path)); 4] = [
+    let cases: [Case; 4] = [
         ("LLaVA question file with official labels", |root| {
             llava(&root.join("mm-vet"));
             official(&root.join("mm-vet/mm-vet"));
