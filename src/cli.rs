@@ -187,6 +187,9 @@ pub struct ScoreArgs {
     /// Prediction file
     #[arg(long, value_name = "FILE")]
     pub answers: PathBuf,
+    /// Grades of the answers, for `mm-vet`: the file of the organisers' grader
+    #[arg(long, value_name = "FILE")]
+    pub grades: Option<PathBuf>,
     /// Split; default: the one behind the paper's number, else the labelled one
     #[arg(long, value_name = "S")]
     pub split: Option<String>,

@@ -27,6 +27,7 @@ impl Questions {
             root: args.data.clone(),
             images: args.images.clone(),
             split: args.split.clone(),
+            grades: None,
         };
         let dataset = benchmark.load(&source)?;
         task::say_what_was_found(task, dataset.as_ref());

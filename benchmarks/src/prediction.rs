@@ -4,6 +4,10 @@
 //! |---|---|---|---|
 //! | vila-bench | `id` | `answer`, or `error` for a sample that failed | `predictions.jsonl` of a run |
 //! | LLaVA | `question_id`, number or text | `text` | LLaVA's and VILA's answer files, `merge.jsonl` |
+//! | answers by id | the name of each member | its value, a text | MM-Vet's `results/<model>.json`: one object |
+//! | upload sheet | `index` | `prediction` | MMBench's `.xlsx` |
+
+mod by_id;
 
 use std::path::{Path, PathBuf};
 
@@ -14,6 +18,7 @@ use serde_json::Value;
 use crate::benchmark::SourceFile;
 use crate::error::DataError;
 use crate::jsonl::{JsonLines, Record, id_text};
+use crate::mmbench;
 
 /// By what a prediction names its sample.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
@@ -51,7 +56,7 @@ pub struct Prediction {
     pub prompt: Option<String>,
     /// What came of it.
     pub outcome: PredictionOutcome,
-    /// The line in its file, from 1.
+    /// The line in its file, from 1; in a file without lines the record.
     pub line: usize,
 }
 
@@ -103,6 +108,12 @@ impl PredictionFile {
     /// A file that cannot be read, holds no prediction, or has a line of no known format or of another one than
     /// the lines before.
     pub fn read(path: &Path) -> Result<Self, DataError> {
+        if let Some(file) = mmbench::predictions(path) {
+            return file;
+        }
+        if let Some(file) = by_id::read(path) {
+            return Ok(file);
+        }
         let mut lines = JsonLines::open(path)?;
         let mut format = None;
         let mut predictions = Vec::new();
@@ -249,6 +260,26 @@ mod tests {
             answer(key("v1_0"), None, "", 2),
         ];
         assert_eq!(file.predictions, expected);
+    }
+
+    #[test]
+    fn one_object_from_ids_to_texts_is_answers_and_one_line_is_not() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("answers.json");
+        let read = |content: &str| {
+            std::fs::write(&path, content).unwrap();
+            PredictionFile::read(&path).map_err(|error| error.to_string())
+        };
+        let file = read("{\n  \"v1_1\": \"a\\nb\",\n  \"v1_0\": \"\"\n}").unwrap();
+        let key = |id: &str| PredictionKey::Question(id.to_owned());
+        assert_eq!(file.format, "answers by id");
+        assert_eq!(
+            file.predictions,
+            [answer(key("v1_1"), None, "a\nb", 1), answer(key("v1_0"), None, "", 2)]
+        );
+        let one_line = read("{\"question_id\": \"7\", \"text\": \"a\"}").unwrap();
+        assert_eq!(one_line.format, "LLaVA answers");
+        assert!(read("{\"v1_1\": 3}").is_err());
     }
 
     #[test]

@@ -2,6 +2,8 @@
 
 use crate::benchmark::Benchmark;
 use crate::gqa::Gqa;
+use crate::mm_vet::MmVet;
+use crate::mmbench::MmBench;
 use crate::mme::Mme;
 use crate::pope::Pope;
 use crate::task::Task;
@@ -10,9 +12,9 @@ use crate::vizwiz::Vizwiz;
 use crate::vqav2::Vqav2;
 
 /// Every benchmark that this build knows, in the order of the papers' tables.
-pub static REGISTRY: &[&dyn Benchmark] = &[&Vqav2, &Gqa, &Vizwiz, &Textvqa, &Pope, &Mme];
+pub static REGISTRY: &[&dyn Benchmark] = &[&Vqav2, &Gqa, &Vizwiz, &Textvqa, &Pope, &Mme, &MmBench, &MmVet];
 
-/// The benchmark of that task, `None` while it has no file yet.
+/// The benchmark of that task.
 pub fn benchmark(task: Task) -> Option<&'static dyn Benchmark> {
     REGISTRY.iter().copied().find(|benchmark| benchmark.task() == task)
 }

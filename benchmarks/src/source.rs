@@ -17,6 +17,8 @@ pub struct DataSource {
     pub images: Option<PathBuf>,
     /// `--split`.
     pub split: Option<String>,
+    /// `--grades`: what a judge gave the answers, for benchmarks that are scored so.
+    pub grades: Option<PathBuf>,
 }
 
 impl DataSource {
@@ -142,6 +144,7 @@ mod tests {
             root: root.path().to_owned(),
             images: None,
             split: None,
+            grades: None,
         };
         let found = source.folders("mm-vet").unwrap();
         assert_eq!(
@@ -161,6 +164,7 @@ mod tests {
             root: PathBuf::from("/nonexistent"),
             images: None,
             split: None,
+            grades: None,
         };
         let error = source.folders("pope").unwrap_err().to_string();
         assert!(error.starts_with("cannot read `/nonexistent`: "), "{error}");

@@ -23,6 +23,7 @@ pub fn check(args: &DataCheckArgs) -> Result<Exit, Fault> {
         root: args.data.clone(),
         images: args.images.clone(),
         split: None,
+        grades: None,
     };
     let mut out = io::stdout().lock();
     let (mut checked, mut faulty) = (0, 0);

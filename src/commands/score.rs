@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::io::Write;
 
-use benchmarks::{DataSource, Dataset, PredictionFile, PredictionOutcome, Protocol, match_predictions};
+use benchmarks::{DataSource, Dataset, PredictionFile, PredictionOutcome, Protocol, Task, match_predictions};
 
 use crate::artefact;
 use crate::cli::{ProtocolChoice, ScoreArgs, ScoreFormat};
@@ -17,10 +17,17 @@ use crate::{samples, task};
 /// Scores a prediction file and prints the metrics.
 pub fn run(args: &ScoreArgs) -> Result<Exit, Fault> {
     let benchmark = task::benchmark(args.task)?;
+    if args.grades.is_some() && args.task != Task::MmVet {
+        return Err(Fault::User(format!(
+            "--grades: `{}` is scored without a judge; leave it out",
+            args.task
+        )));
+    }
     let source = DataSource {
         root: args.data.clone(),
         images: None,
         split: args.split.clone(),
+        grades: args.grades.clone(),
     };
     let dataset = benchmark.load(&source)?;
     let file = PredictionFile::read(&args.answers)?;

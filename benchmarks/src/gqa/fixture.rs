@@ -65,6 +65,7 @@ pub(super) fn source(root: &Path) -> DataSource {
         root: root.to_owned(),
         images: None,
         split: None,
+        grades: None,
     }
 }
 

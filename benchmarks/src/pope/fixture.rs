@@ -107,6 +107,7 @@ pub(super) fn source(root: &Path) -> DataSource {
         root: root.to_owned(),
         images: None,
         split: None,
+        grades: None,
     }
 }
 

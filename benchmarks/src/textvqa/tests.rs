@@ -95,6 +95,7 @@ fn source(root: &Path) -> DataSource {
         root: root.to_owned(),
         images: None,
         split: None,
+        grades: None,
     }
 }
 

@@ -100,6 +100,7 @@ pub(super) fn load(root: &Path, split: Option<&str>) -> Result<Box<dyn Dataset>,
         root: root.to_owned(),
         images: None,
         split: split.map(str::to_owned),
+        grades: None,
     };
     let shown = root.display().to_string();
     Vizwiz

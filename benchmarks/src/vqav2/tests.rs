@@ -77,6 +77,7 @@ fn source(root: &Path, split: Option<&str>) -> DataSource {
         root: root.to_owned(),
         images: None,
         split: split.map(str::to_owned),
+        grades: None,
     }
 }
 

@@ -1,0 +1,97 @@
+//! A file that is one JSON object from ids to values, in the order in which it stands there.
+
+use std::fmt;
+use std::marker::PhantomData;
+use std::path::Path;
+
+use serde::de::{DeserializeOwned, MapAccess, Visitor};
+use serde::{Deserialize, Deserializer};
+use sha2::{Digest, Sha256};
+
+use crate::benchmark::SourceFile;
+use crate::error::DataError;
+
+/// The members of an object in file order; a name may stand there twice.
+pub struct Members<T>(pub Vec<(String, T)>);
+
+impl<'de, T: Deserialize<'de>> Deserialize<'de> for Members<T> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct InOrder<T>(PhantomData<T>);
+
+        impl<'de, T: Deserialize<'de>> Visitor<'de> for InOrder<T> {
+            type Value = Members<T>;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("an object")
+            }
+
+            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
+                let mut members = Vec::with_capacity(map.size_hint().unwrap_or_default());
+                while let Some(member) = map.next_entry()? {
+                    members.push(member);
+                }
+                Ok(Members(members))
+            }
+        }
+
+        deserializer.deserialize_map(InOrder(PhantomData))
+    }
+}
+
+/// Reads the file; `expected` says in words what it should hold.
+pub fn read<T: DeserializeOwned>(path: &Path, expected: &str) -> Result<(Vec<(String, T)>, SourceFile), DataError> {
+    let content = std::fs::read(path).map_err(|error| DataError::unreadable(path, &error))?;
+    let file = SourceFile {
+        path: path.to_owned(),
+        sha256: format!("{:x}", Sha256::digest(&content)),
+    };
+    let text = content.strip_prefix(b"\xEF\xBB\xBF").unwrap_or(&content);
+    let Members(members) = serde_json::from_slice(text).map_err(|error| DataError::File {
+        path: path.to_owned(),
+        what: format!("expected {expected}: {error}"),
+    })?;
+    Ok((members, file))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn read_text(content: &str) -> Result<Vec<(String, u8)>, String> {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("object.json");
+        std::fs::write(&path, content).unwrap();
+        let members = read(&path, "numbers by id");
+        members
+            .map(|(members, _)| members)
+            .map_err(|error| error.to_string().replace(&path.display().to_string(), "FILE"))
+    }
+
+    #[test]
+    fn order_and_repetition_are_kept() {
+        let expected = [("b", 1), ("a", 2), ("b", 3)].map(|(id, n)| (id.to_owned(), n));
+        assert_eq!(read_text("\u{feff}{\"b\": 1, \"a\": 2, \"b\": 3}").unwrap(), expected);
+    }
+
+    #[test]
+    fn faults_say_what_was_expected_and_where() {
+        let cases = [
+            (
+                "[1]",
+                "`FILE`: expected numbers by id: invalid type: sequence, expected an object at line 1",
+            ),
+            (
+                "{\"a\": 1}\n{\"b\": 2}",
+                "`FILE`: expected numbers by id: trailing characters at line 2 column 1",
+            ),
+            (
+                "{\"a\": 1",
+                "`FILE`: expected numbers by id: EOF while parsing an object at line 1",
+            ),
+        ];
+        for (content, expected) in cases {
+            let error = read_text(content).unwrap_err();
+            assert!(error.starts_with(expected), "{error}");
+        }
+    }
+}

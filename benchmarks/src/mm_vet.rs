@@ -1,0 +1,215 @@
+//! MM-Vet: 218 open questions that need one to four of six capabilities, graded from 0 to 1 by GPT-4.
+//!
+//! Yu et al. 2023, arXiv 2308.02490. Split: `all`, the 218 questions of version 1. The number in tables is 100 times
+//! the mean grade, meant over the runs of the grader.
+//!
+//! An answer is not scored here but graded, by a model behind a server. Its grades lie in a file of the grader's
+//! format, `<model>_<grader>-grade-<n>runs.json`, which [`DataSource::grades`] names. Layouts: [`layout`]. What a
+//! grader is asked and how its reply is read: [`grader`]. Grade files: [`grades`]. Metrics: [`score`].
+//!
+//! Metrics: `total`, `capability/<capability>`, `integration/<capabilities, sorted, joined by +>` over the questions
+//! with exactly that set, and `total/std`, the population standard deviation of the runs' totals. Grades of the
+//! harnesses come from other prompts and graders, so that only `paper` and `official` are built: a judgement that
+//! never gave a number is left out by the first and counts 0.0 in the second.
+
+mod grader;
+mod grades;
+mod layout;
+#[cfg(test)]
+mod layout_tests;
+#[cfg(test)]
+mod published_tests;
+mod score;
+
+use std::collections::{BTreeSet, HashMap};
+
+pub use grader::{GRADER_TOKENS, Judgement, Verdict, grader_prompt};
+
+use crate::benchmark::{Benchmark, Dataset, Provenance};
+use crate::error::DataError;
+use crate::matching::{Duplicates, Unlocated};
+use crate::metric::Score;
+use crate::prediction::{Prediction, PredictionKey};
+use crate::python_text;
+use crate::sample::Sample;
+use crate::source::DataSource;
+use crate::task::{PromptStyle, Protocol, Task};
+use grades::Grades;
+
+/// What lmms-eval puts before a question.
+const LMMS_EVAL_PREFIX: &str =
+    "First please perform reasoning, and think step by step to provide best answer to the following question: \n\n";
+
+/// How many questions there are.
+const QUESTIONS: usize = 218;
+
+/// The one split.
+const SPLIT: &str = "all";
+
+/// The benchmark.
+#[derive(Debug)]
+pub struct MmVet;
+
+/// What a question needs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+enum Capability {
+    Gen,
+    Know,
+    Math,
+    Ocr,
+    Rec,
+    Spat,
+}
+
+/// MM-Vet with its data. `capabilities` and `samples` run side by side.
+#[derive(Debug)]
+struct MmVetData {
+    provenance: Provenance,
+    samples: Vec<Sample>,
+    /// `None` where the layout has no labels.
+    capabilities: Option<Vec<BTreeSet<Capability>>>,
+    by_id: HashMap<String, usize>,
+    grades: Option<Grades>,
+}
+
+impl Capability {
+    /// In the order of the organisers' table: by falling number of questions.
+    const ALL: [Self; 6] = [Self::Rec, Self::Ocr, Self::Know, Self::Gen, Self::Spat, Self::Math];
+
+    const fn id(self) -> &'static str {
+        match self {
+            Self::Gen => "gen",
+            Self::Know => "know",
+            Self::Math => "math",
+            Self::Ocr => "ocr",
+            Self::Rec => "rec",
+            Self::Spat => "spat",
+        }
+    }
+
+    fn parse(text: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|capability| capability.id() == text)
+    }
+}
+
+impl Benchmark for MmVet {
+    fn task(&self) -> Task {
+        Task::MmVet
+    }
+
+    fn about(&self) -> &'static str {
+        "open questions graded by GPT-4 (Yu et al. 2023, arXiv 2308.02490)"
+    }
+
+    fn default_split(&self) -> &'static str {
+        SPLIT
+    }
+
+    fn default_size(&self) -> usize {
+        QUESTIONS
+    }
+
+    fn headline(&self) -> &'static str {
+        "total"
+    }
+
+    fn max_new_tokens(&self) -> usize {
+        1024
+    }
+
+    fn data_hint(&self) -> &'static str {
+        "unpack the organisers' `mm-vet.zip` to ROOT/mm-vet (ROOT/mm-vet/mm-vet.json, ROOT/mm-vet/images/v1_0.png)"
+    }
+
+    fn load(&self, source: &DataSource) -> Result<Box<dyn Dataset>, DataError> {
+        let mut data = layout::load(source)?;
+        if let Some(path) = &source.grades {
+            let (grades, file) = Grades::read(path, &data.by_id)?;
+            data.provenance.files.push(file);
+            data.grades = Some(grades);
+        }
+        Ok(Box::new(data))
+    }
+}
+
+impl Dataset for MmVetData {
+    fn provenance(&self) -> &Provenance {
+        &self.provenance
+    }
+
+    fn samples(&self) -> &[Sample] {
+        &self.samples
+    }
+
+    fn prompt(&self, index: usize, style: PromptStyle) -> String {
+        let question = self.samples.get(index).map_or("", |sample| sample.question.as_str());
+        match style {
+            PromptStyle::Paper | PromptStyle::VlmEvalKit => question.to_owned(),
+            PromptStyle::LmmsEval => format!("{LMMS_EVAL_PREFIX}{question}"),
+        }
+    }
+
+    fn locate(&self, prediction: &Prediction) -> Result<usize, Unlocated> {
+        let index = match &prediction.key {
+            PredictionKey::Sample(id) => return self.by_id.get(id).copied().ok_or(Unlocated::Unknown),
+            PredictionKey::Question(id) => self.by_id.get(&sample_id(id)),
+        };
+        let index = *index.ok_or(Unlocated::Unknown)?;
+        let question = self.samples.get(index).map_or("", |sample| sample.question.as_str());
+        match &prediction.prompt {
+            Some(prompt) if !prompt.contains(python_text::strip(question)) => Err(Unlocated::Refused(format!(
+                "`prompt` asks `{}`, question {} of MM-Vet is `{}`; these are answers to another benchmark",
+                prompt.lines().next().unwrap_or_default(),
+                prediction.key.as_str(),
+                question.lines().next().unwrap_or_default(),
+            ))),
+            _ => Ok(index),
+        }
+    }
+
+    /// As in LLaVA's converter, which writes into a dictionary.
+    fn duplicates(&self) -> Duplicates {
+        Duplicates::LastWins
+    }
+
+    fn score(&self, answers: &[Option<String>], protocol: Protocol) -> Result<Score, DataError> {
+        match protocol {
+            Protocol::Paper | Protocol::Official => {}
+            Protocol::LmmsEval | Protocol::VlmEvalKit => {
+                return Err(DataError::Mismatch(format!(
+                    "protocol `{protocol}` is not built for mm-vet: it grades with a prompt and a judge of its own; \
+                     take `paper` or `official`"
+                )));
+            }
+        }
+        let Some(capabilities) = &self.capabilities else {
+            return Err(DataError::Mismatch(
+                "MM-Vet's capabilities and reference answers are not here; put the organisers' `mm-vet.json` beside \
+                 `llava-mm-vet.jsonl`"
+                    .to_owned(),
+            ));
+        };
+        let Some(grades) = &self.grades else {
+            return Err(DataError::Mismatch(
+                "MM-Vet answers are graded by GPT-4 and no grades were given; give the grader's \
+                 `<model>_<grader>-grade-<n>runs.json` with `--grades`"
+                    .to_owned(),
+            ));
+        };
+        score::score(&self.samples, capabilities, grades, answers, protocol)
+    }
+}
+
+/// `v1_7` of LLaVA's `7`; ids of the organisers as they are.
+fn sample_id(id: &str) -> String {
+    match id.parse::<u32>() {
+        Ok(number) => format!("v1_{number}"),
+        Err(_) => id.to_owned(),
+    }
+}
+
+/// A set of capabilities as metrics and categories name it: `gen+know+rec`.
+fn integration(capabilities: &BTreeSet<Capability>) -> String {
+    let ids: Vec<&str> = capabilities.iter().map(|capability| capability.id()).collect();
+    ids.join("+")
+}

@@ -1,0 +1,265 @@
+//! MMBench: multiple-choice questions on about twenty abilities, asked once for each rotation of their options.
+//!
+//! Liu et al. 2023, arXiv 2307.06281. Splits: `dev` and `test` of 2023-07-12 (4,377 and 6,718 rows; LLaVA-1.5 and VILA
+//! report `dev`), and the later `dev-en` and `test-en` (4,329 and 6,666 rows). The labels of the test splits are hidden.
+//! The number in tables is 100 times the share of questions whose every rotation is answered rightly.
+//!
+//! Layouts, where each is looked for and how it is read: [`layout`], [`tsv`], [`parquet_files`], [`workbook`]. Parsing:
+//! [`infer`]. Metrics: [`score`].
+//!
+//! Metrics: `accuracy`, circular; `accuracy/vanilla-base` and `accuracy/vanilla-all`, each row on its own, over the
+//! first rotations and over all; `ability/<l2-category>` and `category/<category>`, circular, where the layout has
+//! them; `rule-matched`, the share of answers from which a rule reads a letter. An answer from which none does is wrong
+//! under `paper` and `vlmevalkit` (its exact matching); `official` and `lmms-eval` ask a judge about it, so that they
+//! are only given where every answer is read.
+
+#[cfg(test)]
+mod fixture;
+mod infer;
+mod layout;
+#[cfg(test)]
+mod layout_tests;
+mod parquet_files;
+#[cfg(test)]
+mod published_tests;
+mod score;
+mod tsv;
+mod workbook;
+
+use std::collections::HashMap;
+
+pub(crate) use workbook::predictions;
+
+use crate::benchmark::{Benchmark, Dataset, Provenance};
+use crate::error::DataError;
+use crate::matching::{Duplicates, Unlocated};
+use crate::metric::Score;
+use crate::prediction::{Prediction, PredictionKey};
+use crate::python_text;
+use crate::sample::Sample;
+use crate::source::DataSource;
+use crate::task::{PromptStyle, Protocol, Task};
+
+/// The last line of LLaVA's and lmms-eval's prompts.
+const INSTRUCTION: &str = "Answer with the option's letter from the given choices directly.";
+
+/// The last line of VLMEvalKit's prompt, a space before its end.
+const KIT_INSTRUCTION: &str = "Please select the correct answer from the options above. \n";
+
+/// A row's index is its question's number plus this for each rotation.
+const ROTATION: u64 = 1_000_000;
+
+/// How many rows `dev` has.
+const DEV_ROWS: usize = 4377;
+
+/// The benchmark.
+#[derive(Debug)]
+pub struct MmBench;
+
+/// What an answer is read as: an option, or one of the two letters that stand for none in the organisers' rules.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+enum Letter {
+    A,
+    B,
+    C,
+    D,
+    E,
+    Z,
+}
+
+/// MMBench with its data. `questions` and `samples` run side by side.
+#[derive(Debug)]
+struct MmBenchData {
+    provenance: Provenance,
+    samples: Vec<Sample>,
+    questions: Vec<Question>,
+    by_id: HashMap<String, usize>,
+}
+
+/// A row as prompt and scorer need it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct Question {
+    /// Whether it is the first rotation.
+    base: bool,
+    hint: Option<String>,
+    /// The texts of A, B, …
+    options: Vec<String>,
+    /// `None` where labels are hidden.
+    answer: Option<Letter>,
+    /// The organisers' L2 group, where the layout has it.
+    ability: Option<String>,
+}
+
+impl Letter {
+    /// Those that an option can have.
+    const OPTIONS: [Self; 4] = [Self::A, Self::B, Self::C, Self::D];
+
+    const fn id(self) -> &'static str {
+        match self {
+            Self::A => "A",
+            Self::B => "B",
+            Self::C => "C",
+            Self::D => "D",
+            Self::E => "E",
+            Self::Z => "Z",
+        }
+    }
+}
+
+impl Benchmark for MmBench {
+    fn task(&self) -> Task {
+        Task::Mmbench
+    }
+
+    fn about(&self) -> &'static str {
+        "multiple choice with rotated options (Liu et al. 2023, arXiv 2307.06281)"
+    }
+
+    fn default_split(&self) -> &'static str {
+        "dev"
+    }
+
+    fn default_size(&self) -> usize {
+        DEV_ROWS
+    }
+
+    fn headline(&self) -> &'static str {
+        "accuracy"
+    }
+
+    fn max_new_tokens(&self) -> usize {
+        1024
+    }
+
+    fn data_hint(&self) -> &'static str {
+        "put the organisers' `mmbench_dev_20230712.tsv` in ROOT/mmbench; it holds the pictures too"
+    }
+
+    fn load(&self, source: &DataSource) -> Result<Box<dyn Dataset>, DataError> {
+        Ok(Box::new(layout::load(source)?))
+    }
+}
+
+impl Dataset for MmBenchData {
+    fn provenance(&self) -> &Provenance {
+        &self.provenance
+    }
+
+    fn samples(&self) -> &[Sample] {
+        &self.samples
+    }
+
+    fn prompt(&self, index: usize, style: PromptStyle) -> String {
+        match (self.samples.get(index), self.questions.get(index)) {
+            (Some(sample), Some(question)) => question.prompt(&sample.question, style),
+            _ => String::new(),
+        }
+    }
+
+    fn locate(&self, prediction: &Prediction) -> Result<usize, Unlocated> {
+        let index = match &prediction.key {
+            PredictionKey::Sample(id) => return self.by_id.get(id).copied().ok_or(Unlocated::Unknown),
+            PredictionKey::Question(id) => *self.by_id.get(id).ok_or(Unlocated::Unknown)?,
+        };
+        let asked = match (&prediction.prompt, self.samples.get(index), self.questions.get(index)) {
+            (Some(prompt), Some(sample), Some(question)) => {
+                prompt.contains(python_text::strip(&sample.question)) && prompt.contains(&question.listed())
+            }
+            _ => true,
+        };
+        if asked {
+            return Ok(index);
+        }
+        Err(Unlocated::Refused(format!(
+            "`prompt` does not ask question {} of split `{}` with its options; give the data that were asked",
+            prediction.key.as_str(),
+            self.provenance.split,
+        )))
+    }
+
+    /// As in LLaVA's converter, which writes each prediction into its row.
+    fn duplicates(&self) -> Duplicates {
+        Duplicates::LastWins
+    }
+
+    fn score(&self, answers: &[Option<String>], protocol: Protocol) -> Result<Score, DataError> {
+        score::score(&self.provenance, &self.samples, &self.questions, answers, protocol)
+    }
+}
+
+impl Question {
+    fn prompt(&self, question: &str, style: PromptStyle) -> String {
+        let listed = self.listed();
+        let hint = self.hint.as_deref();
+        match style {
+            PromptStyle::Paper => {
+                let hint = hint.map(|hint| format!("{hint}\n")).unwrap_or_default();
+                format!("{hint}{question}\n{listed}\n{INSTRUCTION}")
+            }
+            PromptStyle::LmmsEval => {
+                let hint = hint.map(|hint| format!("{hint} ")).unwrap_or_default();
+                format!("{hint}{question} There are several options:\n{listed}\n\n{INSTRUCTION}")
+            }
+            PromptStyle::VlmEvalKit => {
+                let hint = hint.map(|hint| format!("Hint: {hint}\n")).unwrap_or_default();
+                format!("{hint}Question: {question}\nOptions:\n{listed}\n{KIT_INSTRUCTION}")
+            }
+        }
+    }
+
+    /// The options, one a line: `A. mug`.
+    fn listed(&self) -> String {
+        let letters = Letter::OPTIONS.iter().zip(&self.options);
+        let lines: Vec<String> = letters
+            .map(|(letter, option)| format!("{}. {option}", letter.id()))
+            .collect();
+        lines.join("\n")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn prompts_are_each_ones_own() {
+        let mut question = Question {
+            base: true,
+            hint: Some("It is\nMonday.".to_owned()),
+            options: vec!["mug".to_owned(), "two\nlines".to_owned()],
+            answer: None,
+            ability: None,
+        };
+        let asked = |question: &Question, style| question.prompt("What?", style);
+        let options = "A. mug\nB. two\nlines";
+        let cases = [
+            (
+                PromptStyle::Paper,
+                format!("It is\nMonday.\nWhat?\n{options}\n{INSTRUCTION}"),
+                format!("What?\n{options}\n{INSTRUCTION}"),
+            ),
+            (
+                PromptStyle::LmmsEval,
+                format!("It is\nMonday. What? There are several options:\n{options}\n\n{INSTRUCTION}"),
+                format!("What? There are several options:\n{options}\n\n{INSTRUCTION}"),
+            ),
+            (
+                PromptStyle::VlmEvalKit,
+                format!(
+                    "Hint: It is\nMonday.\nQuestion: What?\nOptions:\n{options}\nPlease select the correct answer from \
+                     the options above. \n"
+                ),
+                format!(
+                    "Question: What?\nOptions:\n{options}\nPlease select the correct answer from the options above. \n"
+                ),
+            ),
+        ];
+        for (style, with_hint, _) in &cases {
+            assert_eq!(asked(&question, *style), *with_hint);
+        }
+        question.hint = None;
+        for (style, _, without) in &cases {
+            assert_eq!(asked(&question, *style), *without);
+        }
+    }
+}

@@ -1,0 +1,104 @@
+//! MMBench from the Parquet files of `lmms-lab/MMBench_EN` (the files of 2023-07-12) and of config `en` of
+//! `lmms-lab/MMBench` (the later ones) on Hugging Face.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use sha2::{Digest, Sha256};
+
+use super::MmBenchData;
+use super::layout::{Candidate, Placed, assemble, row};
+use crate::error::DataError;
+use crate::parquet::{ParquetPictures, TextColumns, shards, source_file};
+use crate::picture::{Picture, PictureStore};
+use crate::source::PictureFolders;
+
+const FOLDERS: [&str; 4] = ["data", "en", "default", ""];
+const PICTURE_FOLDERS: [&str; 2] = ["images", ""];
+
+/// The name of the L2 column tells the two sets apart.
+const EARLY_COLUMN: &str = "l2-category";
+const LATER_COLUMN: &str = "L2-category";
+
+const COLUMNS: [&str; 11] = [
+    "index",
+    "question",
+    "hint",
+    "answer",
+    "A",
+    "B",
+    "C",
+    "D",
+    "category",
+    EARLY_COLUMN,
+    LATER_COLUMN,
+];
+
+/// The splits of either set.
+pub(super) fn find(folder: &Path) -> Result<Vec<Candidate>, DataError> {
+    let mut candidates = Vec::new();
+    for sub in FOLDERS {
+        for (name, early, later) in [("dev", "dev", "dev-en"), ("test", "test", "test-en")] {
+            let Some(paths) = shards(&folder.join(sub), name)? else {
+                continue;
+            };
+            let Some(first) = paths.first() else {
+                continue;
+            };
+            let columns = TextColumns::read(first, &[EARLY_COLUMN, LATER_COLUMN, "A"])?;
+            // Other sets have splits of these names too.
+            let split = match (columns.has("A"), columns.has(EARLY_COLUMN), columns.has(LATER_COLUMN)) {
+                (true, true, _) => early,
+                (true, false, true) => later,
+                _ => continue,
+            };
+            candidates.push(Candidate { split, paths });
+        }
+    }
+    Ok(candidates)
+}
+
+/// Reads the rows of a split.
+pub(super) fn read(candidate: &Candidate, folder: &Path, images: Option<&Path>) -> Result<MmBenchData, DataError> {
+    let looked_in = PictureFolders::new(folder, &PICTURE_FOLDERS, images);
+    let (mut rows, mut files) = (Vec::new(), Vec::new());
+    for path in &candidate.paths {
+        let folders = PictureFolders::new(folder, &PICTURE_FOLDERS, images);
+        let store = Arc::new(ParquetPictures::open(path, folders)?);
+        add_rows(path, candidate.split.starts_with("dev"), &store, &mut rows)?;
+        files.push(source_file(path)?);
+    }
+    assemble(rows, "lmms-lab Parquet", candidate.split, files, looked_in.folders())
+}
+
+fn add_rows(
+    path: &Path,
+    labelled: bool,
+    store: &Arc<ParquetPictures>,
+    rows: &mut Vec<Placed>,
+) -> Result<(), DataError> {
+    let columns = TextColumns::read(path, &COLUMNS)?;
+    for at in 0..columns.rows {
+        let record = format!("row {at}");
+        let row = row(|column| columns.get(column, at).map(str::to_owned), labelled);
+        let row = row.map_err(|what| DataError::Record {
+            path: path.to_owned(),
+            record: record.clone(),
+            what,
+        })?;
+        let picture = match store.read(at) {
+            Ok(bytes) => {
+                let key = format!("{:x}", Sha256::digest(bytes));
+                Picture::stored(key, store.clone() as Arc<dyn PictureStore>, at)
+            }
+            Err(reason) => Picture::absent(format!("question {}", row.number), reason),
+        };
+        rows.push(Placed {
+            path: PathBuf::from(path),
+            record,
+            row,
+            picture,
+        });
+    }
+    Ok(())
+}
