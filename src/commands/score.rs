@@ -18,7 +18,10 @@ use crate::{samples, task};
 pub fn run(args: &ScoreArgs) -> Result<Exit, Fault> {
     let benchmark = task::benchmark(args.task)?;
     if args.grades.is_some() && args.task != Task::MmVet {
-        return Err(Fault::User(format!("--grades: `{}` is scored without a judge; leave it out", args.task)));
+        return Err(Fault::User(format!(
+            "--grades: `{}` is scored without a judge; leave it out",
+            args.task
+        )));
     }
     let source = DataSource {
         root: args.data.clone(),
