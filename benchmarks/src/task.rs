@@ -36,9 +36,10 @@ impl fmt::Display for UnknownName {
         if let Some((distance, name)) = nearest
             && distance <= 2
         {
-            write!(f, "; did you mean `{name}`?")?;
+            write!(f, "; did you mean `{name}`? known: {}", self.known.join(", "))
+        } else {
+            write!(f, "; known: {}", self.known.join(", "))
         }
-        write!(f, "; known: {}", self.known.join(", "))
     }
 }
 

@@ -386,7 +386,7 @@ fn nothing_there_and_other_splits_are_told() {
     let mut source = source(root.path());
     source.split = Some("test".to_owned());
     let error = Textvqa.load(&source).map(|_| ()).unwrap_err().to_string();
-    assert_eq!(error, "unknown split `test` known: val");
+    assert_eq!(error, "unknown split `test`; known: val");
 }
 
 /// `textvqa.md`, section 10: the mean of the fourteen items.
