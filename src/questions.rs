@@ -30,6 +30,7 @@ impl Questions {
             grades: None,
         };
         let dataset = benchmark.load(&source)?;
+        dataset.can_ask(args.prompt_style)?;
         task::say_what_was_found(task, dataset.as_ref());
         let max_new_tokens = args
             .max_new_tokens

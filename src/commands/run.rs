@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, HashMap, HashSet};
 use std::io::Write as _;
 use std::ops::ControlFlow;
 
-use benchmarks::Protocol;
+use benchmarks::{Protocol, Score};
 use model_adapters::Answer;
 
 use crate::artefact;
@@ -30,12 +30,17 @@ const FAILURES_SHOWN: usize = 5;
 pub fn run(args: &RunArgs) -> Result<Exit, Fault> {
     let interrupt = Interrupt::listen()?;
     let mut model = Model::open(args)?;
+    // All data first: a missing folder should not show after a night of another benchmark.
+    let tasks = args.tasks.0.iter();
+    let loaded = tasks
+        .map(|&task| Questions::load(args, task))
+        .collect::<Result<Vec<_>, _>>()?;
     let mut exit = Exit::Done;
-    for &task in &args.tasks.0 {
+    for questions in loaded {
         if interrupt.requested() {
             return Ok(Exit::Unanswered);
         }
-        let questions = Questions::load(args, task)?;
+        let task = questions.task();
         let folder = RunFolder::new(&args.out, model.name(), task, questions.split(), args.shard);
         let run = TaskRun {
             args,
@@ -176,12 +181,27 @@ impl TaskRun<'_> {
         let entries = self.folder.entries()?;
         let answer = |sample: &benchmarks::Sample| entries.get(sample.id.as_str())?.answer.clone();
         let answers: Vec<Option<String>> = dataset.samples().iter().map(answer).collect();
-        let score = dataset.score(&answers, Protocol::Paper)?;
-        let mut results = Results::new(dataset, self.questions.task(), Protocol::Paper, &score);
+        match dataset.score(&answers, Protocol::Paper) {
+            Ok(score) => self.write_results(model, &entries, &score)?,
+            // The answers are what was asked for; where their labels are on a server or a judge must grade them,
+            // the score comes later.
+            Err(reason) => eprintln!("{}: answered, not scored: {reason}", self.questions.task()),
+        }
+        let unanswered = |index: &&usize| answers.get(**index).is_none_or(Option::is_none);
+        Ok(if plan.selected.iter().any(|index| unanswered(&index)) {
+            Exit::Unanswered
+        } else {
+            Exit::Done
+        })
+    }
+
+    fn write_results(&self, model: &Model, entries: &HashMap<String, Entry>, score: &Score) -> Result<(), Fault> {
+        let dataset = self.questions.dataset();
+        let mut results = Results::new(dataset, self.questions.task(), Protocol::Paper, score);
         results.model = Some(model.name().to_owned());
         results.failed = entries.values().filter(|entry| entry.error.is_some()).count();
         results.timings = self.folder.timings()?;
-        samples::write(&self.folder.samples(), dataset, &entries, &score)?;
+        samples::write(&self.folder.samples(), dataset, entries, score)?;
         artefact::write_json(&self.folder.results(), &results)?;
 
         let mut out = std::io::stdout().lock();
@@ -193,12 +213,7 @@ impl TaskRun<'_> {
             self.questions.task(),
             self.folder.path().display()
         );
-        let unanswered = |index: &&usize| answers.get(**index).is_none_or(Option::is_none);
-        Ok(if plan.selected.iter().any(|index| unanswered(&index)) {
-            Exit::Unanswered
-        } else {
-            Exit::Done
-        })
+        Ok(())
     }
 
     /// `--dry-run`: says what would be asked.

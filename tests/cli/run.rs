@@ -354,3 +354,37 @@ fn real_answers_replayed_give_the_real_score() {
     ]);
     assert!(board.stdout.contains("+0.05"), "{}", board.stdout);
 }
+
+#[test]
+fn answers_that_cannot_be_scored_here_are_kept_and_the_run_is_done() {
+    let Some(data) = crate::command::reference_data("answers_that_cannot_be_scored_here_are_kept_and_the_run_is_done")
+    else {
+        return;
+    };
+    let out = tempfile::tempdir().unwrap();
+    let data = data.join("llava-eval");
+    let model = data.join("vizwiz/answers/llava-v1.5-13b.jsonl");
+    let args = [
+        "run",
+        "--tasks",
+        "vizwiz",
+        "--limit",
+        "50",
+        "--model",
+        model.to_str().unwrap(),
+        "--data",
+    ];
+    let args = args
+        .into_iter()
+        .chain([data.to_str().unwrap(), "--out", out.path().to_str().unwrap()]);
+    let ran = vila_bench(args);
+    assert_eq!(ran.status, 0, "{}", ran.stderr);
+    assert!(
+        ran.stderr.contains("answered, not scored") && ran.stderr.contains("challenge 2185"),
+        "{}",
+        ran.stderr
+    );
+    let folder = out.path().join("llava-v1.5-13b/vizwiz@test-dev");
+    assert_eq!(ids(&folder.join("predictions.jsonl")).len(), 50);
+    assert!(!folder.join("results.json").exists());
+}

@@ -264,3 +264,126 @@ fn data_check_knows_the_files_of_the_papers() {
         assert!(ran.stdout.contains(part), "{part}: {}", ran.stdout);
     }
 }
+
+/// Metric values of real answers, by metric id.
+fn real_metrics(test: &str, task: &str, answers: &str, more: &[&str]) -> Option<serde_json::Value> {
+    let data = reference_data(test)?.join("llava-eval");
+    let (root, answers) = (data.display().to_string(), data.join(answers).display().to_string());
+    let more: Vec<String> = more.iter().map(|word| word.replace("DATA", &root)).collect();
+    let args = [
+        "score",
+        "--task",
+        task,
+        "--data",
+        &root,
+        "--answers",
+        &answers,
+        "--format",
+        "json",
+    ];
+    let ran = vila_bench(args.into_iter().map(str::to_owned).chain(more));
+    assert_eq!(ran.status, 0, "{}", ran.stderr);
+    let document: serde_json::Value = serde_json::from_str(&ran.stdout).unwrap();
+    Some(document.get("metrics").unwrap().clone())
+}
+
+fn close(metrics: &serde_json::Value, expected: &[(&str, f64)], tolerance: f64) {
+    for (id, value) in expected {
+        let found = metrics[id]["value"].as_f64().unwrap();
+        assert!((found - value).abs() <= tolerance, "{id}: {found} is not {value}");
+    }
+}
+
+#[test]
+fn the_real_answers_of_llava_15_13b_give_the_published_mme() {
+    let test = "the_real_answers_of_llava_15_13b_give_the_published_mme";
+    let Some(metrics) = real_metrics(test, "mme", "MME/answers/llava-v1.5-13b.jsonl", &[]) else {
+        return;
+    };
+    close(
+        &metrics,
+        &[
+            ("perception", 1531.318_727_490_996_5),
+            ("cognition", 295.357_142_857_142_9),
+        ],
+        1e-9,
+    );
+    close(
+        &metrics,
+        &[
+            ("celebrity/score", 152.9412),
+            ("OCR/accuracy-plus", 50.0),
+            ("artwork/score", 117.75),
+        ],
+        5e-5,
+    );
+}
+
+#[test]
+fn the_real_grades_of_llava_15_13b_give_the_published_mm_vet() {
+    let test = "the_real_grades_of_llava_15_13b_give_the_published_mm_vet";
+    let grades = |runs: &str| format!("DATA/mm-vet/results/llava-v1.5-13b_gpt-4-grade-{runs}runs.json");
+    let answers = "mm-vet/answers/llava-v1.5-13b.jsonl";
+    let Some(one) = real_metrics(test, "mm-vet", answers, &["--grades", &grades("1")]) else {
+        return;
+    };
+    close(
+        &one,
+        &[
+            ("total", 36.1468),
+            ("capability/gen", 24.375),
+            ("integration/ocr+spat", 33.0769),
+        ],
+        5e-5,
+    );
+    let three = real_metrics(test, "mm-vet", answers, &["--grades", &grades("3")]).unwrap();
+    close(
+        &three,
+        &[("total", 36.3150), ("total/std", 0.1689), ("capability/math", 8.8462)],
+        5e-5,
+    );
+}
+
+#[test]
+fn the_real_upload_of_llava_15_13b_gives_the_published_mmbench() {
+    let test = "the_real_upload_of_llava_15_13b_gives_the_published_mmbench";
+    let answers = "mmbench/answers/mmbench_dev_20230712/llava-v1.5-13b.jsonl";
+    let Some(metrics) = real_metrics(test, "mmbench", answers, &[]) else {
+        return;
+    };
+    let hits = |hits: f64, of: f64| 100.0 * hits / of;
+    let expected = [
+        ("accuracy", hits(796.0, 1176.0)),
+        ("accuracy/vanilla-base", hits(887.0, 1176.0)),
+        ("accuracy/vanilla-all", hits(3346.0, 4377.0)),
+    ];
+    close(&metrics, &expected, 1e-9);
+}
+
+#[test]
+fn answers_whose_labels_are_elsewhere_say_where() {
+    let Some(data) = reference_data("answers_whose_labels_are_elsewhere_say_where") else {
+        return;
+    };
+    let data = data.join("llava-eval");
+    let cases = [
+        (
+            "textvqa",
+            "textvqa/answers/llava-v1.5-13b.jsonl",
+            "TextVQA_0.5.1_val.json",
+        ),
+        ("vizwiz", "vizwiz/answers/llava-v1.5-13b.jsonl", "challenge 2185"),
+        (
+            "gqa",
+            "gqa/answers/llava_gqa_testdev_balanced/llava-v1.5-13b.jsonl",
+            "testdev_balanced_questions.json",
+        ),
+        ("mm-vet", "mm-vet/answers/llava-v1.5-13b.jsonl", "--grades"),
+    ];
+    for (task, answers, part) in cases {
+        let (root, answers) = (data.display().to_string(), data.join(answers).display().to_string());
+        let ran = vila_bench(["score", "--task", task, "--data", &root, "--answers", &answers]);
+        assert_eq!((ran.status, ran.stdout.as_str()), (2, ""), "{task}");
+        assert!(ran.error().contains(part), "{task}: {}", ran.stderr);
+    }
+}
