@@ -25,7 +25,7 @@ mod score;
 use std::collections::HashMap;
 use std::path::PathBuf;
 
-use crate::benchmark::{Benchmark, Dataset, Provenance};
+use crate::benchmark::{Benchmark, Dataset, KnownFile, Provenance};
 use crate::error::DataError;
 use crate::matching::{Duplicates, Unlocated};
 use crate::metric::Score;
@@ -44,6 +44,12 @@ const DEFAULT_SPLIT: &str = "testdev-balanced";
 
 /// How many questions that split has.
 const DEFAULT_SIZE: usize = 12_578;
+
+/// Released files that are known by their hash (section 10 of the page).
+const KNOWN_FILES: &[KnownFile] = &[KnownFile {
+    sha256: "515aab3142889269",
+    what: "LLaVA's question file, 12,578 questions",
+}];
 
 /// The benchmark.
 #[derive(Debug)]
@@ -195,6 +201,10 @@ impl Benchmark for Gqa {
 
     fn data_hint(&self) -> &'static str {
         "unpack GQA's `questions1.2.zip` and `images.zip` to ROOT/gqa/data and, for LLaVA's order, its `eval.zip` to ROOT"
+    }
+
+    fn known_files(&self) -> &'static [KnownFile] {
+        KNOWN_FILES
     }
 
     fn load(&self, source: &DataSource) -> Result<Box<dyn Dataset>, DataError> {

@@ -25,7 +25,7 @@ use std::collections::{BTreeSet, HashMap};
 
 pub use grader::{GRADER_TOKENS, Judgement, Verdict, grader_prompt};
 
-use crate::benchmark::{Benchmark, Dataset, Provenance};
+use crate::benchmark::{Benchmark, Dataset, KnownFile, Provenance};
 use crate::error::DataError;
 use crate::matching::{Duplicates, Unlocated};
 use crate::metric::Score;
@@ -45,6 +45,12 @@ const QUESTIONS: usize = 218;
 
 /// The one split.
 const SPLIT: &str = "all";
+
+/// Released files that are known by their hash (section 10 of the page).
+const KNOWN_FILES: &[KnownFile] = &[KnownFile {
+    sha256: "6eced3121b986509",
+    what: "MM-Vet's `mm-vet.json`, 218 questions",
+}];
 
 /// The benchmark.
 #[derive(Debug)]
@@ -119,6 +125,10 @@ impl Benchmark for MmVet {
 
     fn data_hint(&self) -> &'static str {
         "unpack the organisers' `mm-vet.zip` to ROOT/mm-vet (ROOT/mm-vet/mm-vet.json, ROOT/mm-vet/images/v1_0.png)"
+    }
+
+    fn known_files(&self) -> &'static [KnownFile] {
+        KNOWN_FILES
     }
 
     fn load(&self, source: &DataSource) -> Result<Box<dyn Dataset>, DataError> {

@@ -30,7 +30,7 @@ use std::collections::HashMap;
 
 pub(crate) use workbook::predictions;
 
-use crate::benchmark::{Benchmark, Dataset, Provenance};
+use crate::benchmark::{Benchmark, Dataset, KnownFile, Provenance};
 use crate::error::DataError;
 use crate::matching::{Duplicates, Unlocated};
 use crate::metric::Score;
@@ -51,6 +51,12 @@ const ROTATION: u64 = 1_000_000;
 
 /// How many rows `dev` has.
 const DEV_ROWS: usize = 4377;
+
+/// Released files that are known by their hash (section 10 of the page).
+const KNOWN_FILES: &[KnownFile] = &[KnownFile {
+    sha256: "84567efa0a91265f",
+    what: "LLaVA-1.5-13B's upload for `mmbench_dev_20230712`, 4,377 rows",
+}];
 
 /// The benchmark.
 #[derive(Debug)]
@@ -135,6 +141,10 @@ impl Benchmark for MmBench {
         "put the organisers' `mmbench_dev_20230712.tsv` in ROOT/mmbench; it holds the pictures too"
     }
 
+    fn known_files(&self) -> &'static [KnownFile] {
+        KNOWN_FILES
+    }
+
     fn load(&self, source: &DataSource) -> Result<Box<dyn Dataset>, DataError> {
         Ok(Box::new(layout::load(source)?))
     }
@@ -153,6 +163,15 @@ impl Dataset for MmBenchData {
         match (self.samples.get(index), self.questions.get(index)) {
             (Some(sample), Some(question)) => question.prompt(&sample.question, style),
             _ => String::new(),
+        }
+    }
+
+    fn remarks(&self) -> Vec<String> {
+        match self.samples.len() {
+            DEV_ROWS => vec!["4,377 rows, the file of 2023-07-12, as in the papers".to_owned()],
+            rows => vec![format!(
+                "{rows} rows; the papers' file of 2023-07-12 has 4,377, later ones 4,329"
+            )],
         }
     }
 

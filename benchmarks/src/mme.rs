@@ -25,7 +25,7 @@ mod truth;
 use std::collections::HashMap;
 use std::path::PathBuf;
 
-use crate::benchmark::{Benchmark, Dataset, Provenance};
+use crate::benchmark::{Benchmark, Dataset, KnownFile, Provenance};
 use crate::error::DataError;
 use crate::matching::Unlocated;
 use crate::metric::Score;
@@ -45,6 +45,12 @@ const RELEASE_SUFFIX: &str = "Please answer yes or no.";
 
 /// How many questions the release has.
 const ALL: usize = 2374;
+
+/// Released files that are known by their hash (section 10 of the page).
+const KNOWN_FILES: &[KnownFile] = &[KnownFile {
+    sha256: "9f67707cb72d2a71",
+    what: "LLaVA's question file, 2,374 questions",
+}];
 
 /// The benchmark.
 #[derive(Debug)]
@@ -102,6 +108,10 @@ impl Benchmark for Mme {
         "unpack MME's release to ROOT/MME/MME_Benchmark_release_version and, for LLaVA's order, its `eval.zip` to ROOT"
     }
 
+    fn known_files(&self) -> &'static [KnownFile] {
+        KNOWN_FILES
+    }
+
     fn load(&self, source: &DataSource) -> Result<Box<dyn Dataset>, DataError> {
         Ok(Box::new(layout::load(source)?))
     }
@@ -126,6 +136,21 @@ impl Dataset for MmeData {
                 format!("{kept}\n{SUFFIX}")
             }
             PromptStyle::VlmEvalKit => question.to_owned(),
+        }
+    }
+
+    fn remarks(&self) -> Vec<String> {
+        let landmark = self
+            .samples
+            .iter()
+            .filter(|sample| sample.category.as_deref() == Some("landmark"))
+            .count();
+        match landmark {
+            400 => Vec::new(),
+            some => vec![format!(
+                "landmark has {some} of 400 questions: copies that lack pictures score up to about half a point apart \
+                 (`mme.md` section 10)"
+            )],
         }
     }
 

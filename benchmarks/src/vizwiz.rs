@@ -24,7 +24,7 @@ mod tests;
 use std::collections::HashMap;
 use std::path::PathBuf;
 
-use crate::benchmark::{Benchmark, Dataset, Provenance};
+use crate::benchmark::{Benchmark, Dataset, KnownFile, Provenance};
 use crate::error::DataError;
 use crate::matching::{Duplicates, Unlocated};
 use crate::metric::{Metric, Score};
@@ -41,6 +41,12 @@ use self::answerability::Answerability;
 /// What LLaVA's question file and lmms-eval append to a question.
 const PROMPT_SUFFIX: &str = "\nWhen the provided information is insufficient, respond with 'Unanswerable'.\n\
                              Answer the question using a single word or phrase.";
+
+/// Released files that are known by their hash (section 10 of the page).
+const KNOWN_FILES: &[KnownFile] = &[KnownFile {
+    sha256: "25b71577dafc1e40",
+    what: "LLaVA's question file of test, 8,000 questions",
+}];
 
 /// The benchmark.
 #[derive(Debug)]
@@ -166,6 +172,10 @@ impl Benchmark for Vizwiz {
     fn data_hint(&self) -> &'static str {
         "unpack LLaVA's `eval.zip` and the pictures of test to ROOT/vizwiz (ROOT/vizwiz/test/*.jpg), or for \
          `--split val` the `val.json` and `val/` of vizwiz.org"
+    }
+
+    fn known_files(&self) -> &'static [KnownFile] {
+        KNOWN_FILES
     }
 
     fn load(&self, source: &DataSource) -> Result<Box<dyn Dataset>, DataError> {
