@@ -51,13 +51,14 @@ tools:
 
 # --- what one does --------------------------------------------------------------------------------------------
 
-.PHONY: help build demo test lint licences oracle libtorch clean
+.PHONY: help build demo test lint licences bench oracle libtorch clean
 
 help:
 	@echo "make demo      build, then run the checkpoint and pictures that ship with the repository"
 	@echo "make test      build, then run every test"
 	@echo "make lint      formatting and clippy"
 	@echo "make licences  the licences of all dependencies (needs cargo-deny)"
+	@echo "make bench     scoring at real size against the organisers' method in Python"
 	@echo "make oracle    make the test fixtures anew with transformers and Pillow (5.5 GB of Python packages)"
 
 build: libtorch
@@ -73,6 +74,9 @@ lint: libtorch
 	$(CARGO) fmt --all --check
 	$(CARGO) clippy $(BUILD) --all-targets -- -D warnings
 
+bench: build
+	$(PYTHON) tests/bench/vqav2_scoring.py target/release/vila-bench
+
 licences:
 	cargo-deny --workspace check licenses
 
@@ -87,4 +91,4 @@ oracle: .oracle/.complete
 	for script in tests/oracle/*.py; do .oracle/bin/python "$$script"; done
 
 clean:
-	rm -rf target .libtorch .libtorch.partial .oracle runs
+	rm -rf target .libtorch .libtorch.partial .oracle .bench runs

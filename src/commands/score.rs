@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 use std::io::Write;
+use std::time::Instant;
 
 use benchmarks::{DataSource, Dataset, PredictionFile, PredictionOutcome, Protocol, Task, match_predictions};
 
@@ -29,8 +30,10 @@ pub fn run(args: &ScoreArgs) -> Result<Exit, Fault> {
         split: args.split.clone(),
         grades: args.grades.clone(),
     };
+    let start = Instant::now();
     let dataset = benchmark.load(&source)?;
     let file = PredictionFile::read(&args.answers)?;
+    let read = start.elapsed();
     task::say_what_was_found(args.task, dataset.as_ref());
     eprintln!(
         "{}: {} predictions, {}",
@@ -44,6 +47,7 @@ pub fn run(args: &ScoreArgs) -> Result<Exit, Fault> {
         .iter()
         .map(|outcome| outcome.as_ref().and_then(answer))
         .collect();
+    let start = Instant::now();
     let scored = Scored {
         args,
         dataset: dataset.as_ref(),
@@ -53,6 +57,8 @@ pub fn run(args: &ScoreArgs) -> Result<Exit, Fault> {
     match args.protocol {
         ProtocolChoice::One(protocol) => {
             let results = scored.under(protocol, "")?;
+            let (read, scored) = (read.as_secs_f64(), start.elapsed().as_secs_f64());
+            eprintln!("{}: read in {read:.2} s, scored in {scored:.2} s", args.task);
             print(args.format, &results).map_err(|error| Fault::stdout(&error))?;
             Ok(if results.partial { Exit::Unanswered } else { Exit::Done })
         }

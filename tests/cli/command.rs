@@ -29,7 +29,9 @@ impl Ran {
         for (path, name) in hidden {
             text = text.replace(&path.display().to_string(), name);
         }
-        let steady = |line: &&str| !line.contains("questions/s") && !line.starts_with("model loaded");
+        let steady = |line: &&str| {
+            !line.contains("questions/s") && !line.contains("scored in") && !line.starts_with("model loaded")
+        };
         text.lines().filter(steady).collect::<Vec<_>>().join("\n")
     }
 
