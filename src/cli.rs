@@ -83,7 +83,7 @@ pub struct RunArgs {
     /// Type the model computes in; `auto` is float32 on a CPU and float16 on CUDA
     #[arg(long, value_enum, default_value = "auto")]
     pub dtype: DtypeArg,
-    /// Questions in flight at once
+    /// Questions in flight at once; this version asks one at a time, whatever is given
     #[arg(long, value_name = "auto|N", default_value = "auto", value_parser = batch_size)]
     pub batch_size: BatchSize,
     /// Longest answer, in tokens; default: the benchmark's own

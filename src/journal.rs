@@ -45,6 +45,9 @@ pub struct Entry {
     /// `end-token`, `length` or `replayed`; absent where there is no answer.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub finish: Option<String>,
+    /// The spliced prompt was cut to the model's longest sequence; absent where it was not.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub truncated: bool,
 }
 
 impl Entry {
@@ -58,6 +61,7 @@ impl Entry {
             prompt_tokens: 0,
             new_tokens: 0,
             finish: None,
+            truncated: false,
         };
         match answer.outcome {
             Ok(said) => Self {
@@ -65,6 +69,7 @@ impl Entry {
                 prompt_tokens: said.prompt_tokens,
                 new_tokens: said.new_tokens,
                 finish: Some(said.finish.id().to_owned()),
+                truncated: said.truncated,
                 ..failed
             },
             Err(failure) => Self {
@@ -203,6 +208,7 @@ mod tests {
             prompt_tokens: 638,
             new_tokens: 2,
             finish: Some("end-token".to_owned()),
+            truncated: false,
         }
     }
 

@@ -34,6 +34,9 @@ pub struct Results {
     pub answered: usize,
     /// Samples that were asked and failed; none of them enters a metric.
     pub failed: usize,
+    /// Answers to a prompt that was cut to the model's longest sequence, as the references do; scored like any other.
+    #[serde(default)]
+    pub truncated: usize,
     /// Answers that are the empty text; each has the value that the protocol gives it.
     pub empty: usize,
     /// Answers that the protocol cannot read; each has the value that the protocol gives it.
@@ -99,6 +102,7 @@ impl Results {
             n: dataset.samples().len(),
             answered: score.answered,
             failed: 0,
+            truncated: 0,
             empty: score.empty,
             unparsed: score.unparsed,
             partial: score.unanswered() > 0,
@@ -204,6 +208,7 @@ mod tests {
             n: 8910,
             answered: 8910,
             failed: 0,
+            truncated: 0,
             empty: 0,
             unparsed: 0,
             partial: false,

@@ -3,15 +3,21 @@
 use std::collections::HashMap;
 use std::path::Path;
 
-use benchmarks::{Dataset, Score};
+use benchmarks::{Dataset, SampleScore, Score};
 use polars::prelude::{Column, DataFrame, ParquetWriter};
 
 use crate::artefact;
 use crate::fault::Fault;
 use crate::journal::Entry;
 
-/// Writes the samples of `dataset`, in its order, with what `entries` and `score` say of each.
-pub fn write(path: &Path, dataset: &dyn Dataset, entries: &HashMap<String, Entry>, score: &Score) -> Result<(), Fault> {
+/// Writes the samples of `dataset`, in its order, with what `entries` and `score` say of each; without a score the
+/// columns `parsed` and `score` are null.
+pub fn write(
+    path: &Path,
+    dataset: &dyn Dataset,
+    entries: &HashMap<String, Entry>,
+    score: Option<&Score>,
+) -> Result<(), Fault> {
     let mut frame = frame(dataset, entries, score).map_err(|error| Fault::Bug(format!("samples.parquet: {error}")))?;
     artefact::write(path, |out| {
         ParquetWriter::new(out)
@@ -24,9 +30,13 @@ pub fn write(path: &Path, dataset: &dyn Dataset, entries: &HashMap<String, Entry
 fn frame(
     dataset: &dyn Dataset,
     entries: &HashMap<String, Entry>,
-    score: &Score,
+    score: Option<&Score>,
 ) -> Result<DataFrame, polars::error::PolarsError> {
     let samples = dataset.samples();
+    let scores: Vec<Option<&SampleScore>> = match score {
+        Some(score) => score.samples.iter().map(Some).collect(),
+        None => vec![None; samples.len()],
+    };
     let entry = |id: &str| entries.get(id);
     let text = |name: &str, values: Vec<Option<String>>| Column::new(name.into(), values);
     let count = |name: &str, values: Vec<Option<u32>>| Column::new(name.into(), values);
@@ -79,7 +89,7 @@ fn frame(
             ),
             text(
                 "parsed",
-                score.samples.iter().map(|sample| sample.parsed.clone()).collect(),
+                scores.iter().map(|sample| sample.as_ref()?.parsed.clone()).collect(),
             ),
             text(
                 "reference",
@@ -87,7 +97,7 @@ fn frame(
             ),
             Column::new(
                 "score".into(),
-                score.samples.iter().map(|sample| sample.score).collect::<Vec<_>>(),
+                scores.iter().map(|sample| sample.as_ref()?.score).collect::<Vec<_>>(),
             ),
             count("prompt_tokens", tokens(|entry| entry.prompt_tokens)),
             count("new_tokens", tokens(|entry| entry.new_tokens)),

@@ -24,6 +24,10 @@ pub fn write(out: &mut dyn Write, results: &Results) -> io::Result<()> {
     let counts = [
         (results.failed, "failed: asked, no answer, in no metric"),
         (results.unanswered() - results.failed, "not answered: in no metric"),
+        (
+            results.truncated,
+            "prompts cut to the model's longest sequence, as the references do: scored as they are",
+        ),
         (results.empty, "empty answers: have the value the protocol gives them"),
         (
             results.unparsed,

@@ -31,6 +31,7 @@ impl Adapter for Replay {
                     prompt_tokens: 0,
                     new_tokens: 0,
                     finish: FinishReason::Replayed,
+                    truncated: false,
                 }),
                 Some(Err(reason)) => Err(SampleFailure(reason.clone())),
                 None => Err(SampleFailure("the prediction file has no answer to it".to_owned())),

@@ -84,6 +84,9 @@ pub struct Generated {
     pub new_tokens: usize,
     /// Why it ended.
     pub finish: FinishReason,
+    /// The spliced prompt was cut to the model's longest sequence, as the references do; its end, the question, may
+    /// be missing.
+    pub truncated: bool,
 }
 
 /// Why one question has no answer, in one line. The run goes on.

@@ -185,7 +185,10 @@ impl TaskRun<'_> {
             Ok(score) => self.write_results(model, &entries, &score)?,
             // The answers are what was asked for; where their labels are on a server or a judge must grade them,
             // the score comes later.
-            Err(reason) => eprintln!("{}: answered, not scored: {reason}", self.questions.task()),
+            Err(reason) => {
+                samples::write(&self.folder.samples(), dataset, &entries, None)?;
+                eprintln!("{}: answered, not scored: {reason}", self.questions.task());
+            }
         }
         let unanswered = |index: &&usize| answers.get(**index).is_none_or(Option::is_none);
         Ok(if plan.selected.iter().any(|index| unanswered(&index)) {
@@ -200,8 +203,9 @@ impl TaskRun<'_> {
         let mut results = Results::new(dataset, self.questions.task(), Protocol::Paper, score);
         results.model = Some(model.name().to_owned());
         results.failed = entries.values().filter(|entry| entry.error.is_some()).count();
+        results.truncated = entries.values().filter(|entry| entry.truncated).count();
         results.timings = self.folder.timings()?;
-        samples::write(&self.folder.samples(), dataset, entries, score)?;
+        samples::write(&self.folder.samples(), dataset, entries, Some(score))?;
         artefact::write_json(&self.folder.results(), &results)?;
 
         let mut out = std::io::stdout().lock();

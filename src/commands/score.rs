@@ -89,7 +89,7 @@ impl Scored<'_> {
                 &folder.join(format!("samples{mark}.parquet")),
                 self.dataset,
                 &entries,
-                &score,
+                Some(&score),
             )?;
         }
         Ok(results)
@@ -179,6 +179,7 @@ fn entries(dataset: &dyn Dataset, outcomes: &[Option<PredictionOutcome>]) -> Has
                 prompt_tokens: 0,
                 new_tokens: 0,
                 finish: None,
+                truncated: false,
             };
             Some((id, entry))
         })

@@ -67,7 +67,6 @@ pub struct VilaAdapter {
     image_start_end: bool,
     /// The pictures of the last request, encoded: requests about one picture stand side by side.
     encoded: Vec<(Arc<str>, Tensor)>,
-    truncated: usize,
 }
 
 impl VilaAdapter {
@@ -95,13 +94,7 @@ impl VilaAdapter {
             image_token: checkpoint.image_token,
             image_start_end: checkpoint.image_start_end,
             encoded: Vec::new(),
-            truncated: 0,
         })
-    }
-
-    /// How many prompts so far were cut to the model's longest sequence, as the references do.
-    pub const fn truncated(&self) -> usize {
-        self.truncated
     }
 
     /// The model, to be run step by step.
@@ -137,7 +130,6 @@ impl VilaAdapter {
         let tokens = self.prompt_tokens(request)?;
         let pictures = self.encode(&Message::unchecked(request).pictures)?;
         let generation = self.model.generate(&tokens, &pictures, request.limits)?;
-        self.truncated += usize::from(generation.truncated);
         let text = self
             .tokenizer
             .decode(&generation.ids)
@@ -147,6 +139,7 @@ impl VilaAdapter {
             prompt_tokens: generation.prompt_tokens,
             new_tokens: generation.ids.len(),
             finish: generation.finish,
+            truncated: generation.truncated,
         })
     }
 
