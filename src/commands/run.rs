@@ -244,12 +244,21 @@ impl TaskRun<'_> {
                 plan.selected.len() - plan.open.len()
             ),
             format!("  pictures   {} needed, {} present", pictures.needed, pictures.present),
+            format!("  wording    {}", self.first_prompt(&plan)),
             format!("  time       {expected}"),
             format!("  folder     {}", self.folder.path().display()),
         ];
         let mut out = std::io::stdout().lock();
         writeln!(out, "{}", lines.join("\n")).map_err(|error| Fault::stdout(&error))?;
         Ok(Exit::Done)
+    }
+
+    /// The wording of the first question, on one line.
+    fn first_prompt(&self, plan: &Plan) -> String {
+        let first = plan.open.first().or(plan.selected.first());
+        first
+            .map(|&index| format!("{:?}", self.questions.prompt(index)))
+            .unwrap_or_default()
     }
 
     /// The manifest of this run: the one in the folder, which must be about the same run, or a new one.

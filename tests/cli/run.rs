@@ -388,3 +388,56 @@ fn answers_that_cannot_be_scored_here_are_kept_and_the_run_is_done() {
     assert_eq!(ids(&folder.join("predictions.jsonl")).len(), 50);
     assert!(!folder.join("results.json").exists());
 }
+
+/// How the first real question of every benchmark is asked in every style: a changed prompt is a changed number. The
+/// question's own words are left out, for the files are not ours to copy.
+#[test]
+fn prompts_are_worded_as_in_the_papers_and_the_harnesses() {
+    let Some(data) = crate::command::reference_data("prompts_are_worded_as_in_the_papers_and_the_harnesses") else {
+        return;
+    };
+    let data = data.join("llava-eval").display().to_string();
+    let (_kept, answers) = answers();
+    let model = answers.display().to_string();
+    let wording = |task: &str, style: &str| {
+        let args = [
+            "run",
+            "--dry-run",
+            "--model",
+            &model,
+            "--data",
+            &data,
+            "--tasks",
+            task,
+            "--prompt-style",
+            style,
+        ];
+        let ran = vila_bench(args);
+        assert_eq!(ran.status, 0, "{}", ran.stderr);
+        let line = ran
+            .stdout
+            .lines()
+            .find_map(|line| line.trim().strip_prefix("wording"))
+            .unwrap();
+        serde_json::from_str::<String>(line.trim()).unwrap()
+    };
+    let mut shown = String::new();
+    for task in ["gqa", "vizwiz", "textvqa", "pope", "mme", "mmbench", "mm-vet"] {
+        let paper = wording(task, "paper");
+        let question = paper.lines().next().unwrap();
+        for style in ["paper", "lmms-eval", "vlmevalkit"] {
+            let masked = wording(task, style).replace(question, "QUESTION");
+            let lines: Vec<&str> = masked
+                .split('\n')
+                .map(|line| match line.split_once(['.', ':']) {
+                    Some(("A", _)) => "A. OPTION",
+                    Some(("B", _)) => "B. OPTION",
+                    Some(("Reference OCR token", _)) => "Reference OCR token: TOKENS",
+                    _ => line,
+                })
+                .collect();
+            shown.push_str(&format!("{task} {style}: {:?}\n", lines.join("\n")));
+        }
+    }
+    insta::assert_snapshot!(shown);
+}

@@ -303,7 +303,7 @@ fn the_real_answers_of_llava_15_13b_give_the_published_mme() {
     close(
         &metrics,
         &[
-            ("perception", 1531.318_727_490_996_5),
+            ("perception", 1_531.318_727_490_996_5),
             ("cognition", 295.357_142_857_142_9),
         ],
         1e-9,
