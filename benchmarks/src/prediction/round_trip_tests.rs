@@ -228,13 +228,13 @@ fn pope() {
     let file = |category: &str| {
         let row = |n: usize| {
             // The questions to be answered yes are those of every category.
-            let object = if n % 2 == 0 {
+            let object = if n.is_multiple_of(2) {
                 "mug".to_owned()
             } else {
                 format!("{category} {n}")
             };
             let text = format!("Is there a {object} in the image?");
-            let label = if n % 2 == 0 { "yes" } else { "no" };
+            let label = if n.is_multiple_of(2) { "yes" } else { "no" };
             json!({"question_id": n + 1, "image": format!("COCO_val2014_{n:012}.jpg"), "text": text, "label": label})
         };
         String::from_utf8(lines((0..4).map(row))).unwrap()
