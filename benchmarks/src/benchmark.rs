@@ -48,6 +48,11 @@ pub trait Dataset: Send + Sync {
     }
     /// The position of the sample that a prediction of somebody's file is about.
     fn locate(&self, prediction: &Prediction) -> Result<usize, Unlocated>;
+    /// The positions of the samples that the predictions of a file without ids are about, in the order of the file;
+    /// otherwise why that cannot be told.
+    fn locate_in_order(&self, _predictions: &[Prediction]) -> Result<Vec<usize>, String> {
+        Err("its lines have no ids, and the order of lines names questions of POPE only".to_owned())
+    }
     /// What two lines about one sample mean in a file of another program.
     fn duplicates(&self) -> Duplicates {
         Duplicates::Refuse

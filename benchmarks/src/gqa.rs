@@ -27,7 +27,7 @@ use std::path::PathBuf;
 
 use crate::benchmark::{Benchmark, Dataset, KnownFile, Provenance};
 use crate::error::DataError;
-use crate::matching::{Duplicates, Unlocated};
+use crate::matching::{Duplicates, Unlocated, at_row, stripped};
 use crate::metric::Score;
 use crate::prediction::{Prediction, PredictionKey};
 use crate::sample::Sample;
@@ -234,6 +234,8 @@ impl Dataset for GqaData {
         match &prediction.key {
             PredictionKey::Sample(id) => self.by_id.get(id).copied().ok_or(Unlocated::Unknown),
             PredictionKey::Question(id) => self.by_id.get(id).copied().ok_or(Unlocated::PassedOver),
+            PredictionKey::Row(row) => at_row(&self.samples, *row, prediction.prompt.as_deref(), stripped),
+            _ => Err(Unlocated::other_way(prediction)),
         }
     }
 

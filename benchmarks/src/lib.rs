@@ -26,6 +26,7 @@ mod python_text;
 mod reference_data;
 mod registry;
 mod sample;
+mod sheet;
 mod soft_accuracy;
 mod source;
 mod task;

@@ -3,6 +3,8 @@
 use crate::benchmark::Dataset;
 use crate::error::DataError;
 use crate::prediction::{Prediction, PredictionFile, PredictionKey, PredictionOutcome};
+use crate::python_text;
+use crate::sample::Sample;
 
 /// Why a prediction is about no sample of a dataset.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -13,6 +15,56 @@ pub enum Unlocated {
     PassedOver,
     /// The id fits, and yet the prediction cannot be taken; why not, and what to do.
     Refused(String),
+}
+
+impl Unlocated {
+    /// The prediction names its sample in a way that the benchmark's data do not know.
+    pub(crate) fn other_way(prediction: &Prediction) -> Self {
+        let way = match &prediction.key {
+            PredictionKey::Sample(_) => "our sample id",
+            PredictionKey::Question(_) => "the question id",
+            PredictionKey::Row(_) => "`doc_id`, the row of lmms-eval's data,",
+            PredictionKey::Index(_) => "`index` of VLMEvalKit's data",
+            PredictionKey::Picture(_) => "the picture",
+            PredictionKey::Place(_) => "its place in the file, without an id,",
+        };
+        Self::Refused(format!(
+            "{way} does not name a question of this benchmark; give answers with question ids, or our sample ids"
+        ))
+    }
+}
+
+/// The sample in `row` of the data, if the prompt asks its question: rows name a question in one order of one
+/// release only. `bare` takes off what the questions of the data and of the prompt may differ in.
+pub(crate) fn at_row(
+    samples: &[Sample],
+    row: usize,
+    prompt: Option<&str>,
+    bare: impl Fn(&str) -> String,
+) -> Result<usize, Unlocated> {
+    let sample = samples.get(row).ok_or(Unlocated::Unknown)?;
+    let Some(prompt) = prompt else {
+        return Err(Unlocated::Refused(format!(
+            "row {row} comes without `input` or `arguments`, the prompt, so that its question cannot be checked; \
+             give answers with question ids, or our sample ids"
+        )));
+    };
+    if bare(prompt)
+        .to_lowercase()
+        .contains(&bare(&sample.question).to_lowercase())
+    {
+        return Ok(row);
+    }
+    Err(Unlocated::Refused(format!(
+        "`input` asks `{}`, row {row} of the data is `{}`; give the data that lmms-eval asked, in its order",
+        prompt.trim_start().lines().next().unwrap_or_default(),
+        sample.question.trim_start().lines().next().unwrap_or_default(),
+    )))
+}
+
+/// A text without white space at its ends.
+pub(crate) fn stripped(text: &str) -> String {
+    python_text::strip(text).to_owned()
 }
 
 /// What two lines about one sample mean in a file of another program. In our own files the last one counts.
@@ -29,8 +81,8 @@ pub enum Duplicates {
 ///
 /// # Errors
 ///
-/// A prediction that is about no sample of the dataset, unless [`Unlocated::PassedOver`] and others are, and, where [`Dataset::duplicates`] says so, two lines of
-/// another program's file about one sample.
+/// A prediction that is about no sample of the dataset, unless [`Unlocated::PassedOver`] and others are, and, where
+/// [`Dataset::duplicates`] says so, two lines of another program's file about one sample.
 pub fn match_predictions(
     dataset: &dyn Dataset,
     file: &PredictionFile,
@@ -39,9 +91,24 @@ pub fn match_predictions(
     let mut unknown: Option<&Prediction> = None;
     let mut passed_over: Option<&Prediction> = None;
     let mut known = 0_usize;
-    for prediction in &file.predictions {
+    let in_order = match file.predictions.first() {
+        Some(Prediction {
+            key: PredictionKey::Place(_),
+            ..
+        }) => Some(dataset.locate_in_order(&file.predictions)),
+        _ => None,
+    };
+    let in_order = in_order.transpose().map_err(|what| DataError::File {
+        path: file.path.clone(),
+        what,
+    })?;
+    for (place, prediction) in file.predictions.iter().enumerate() {
         let fault = |what: String| DataError::line(&file.path, prediction.line, what);
-        let index = match dataset.locate(prediction) {
+        let located = match &in_order {
+            Some(indices) => indices.get(place).copied().ok_or(Unlocated::Unknown),
+            None => dataset.locate(prediction),
+        };
+        let index = match located {
             Ok(index) => index,
             Err(Unlocated::Refused(why)) => return Err(fault(why)),
             Err(Unlocated::Unknown) => {
@@ -60,10 +127,10 @@ pub fn match_predictions(
             )));
         };
         if let Some(earlier) = place
-            && matches!(prediction.key, PredictionKey::Question(_))
+            && !matches!(prediction.key, PredictionKey::Sample(_))
             && dataset.duplicates() == Duplicates::Refuse
         {
-            let id = prediction.key.as_str();
+            let id = &prediction.key;
             let what = format!(
                 "`{id}` was answered in line {} already; a file may answer each sample once",
                 earlier.line
@@ -74,7 +141,7 @@ pub fn match_predictions(
     }
     if let Some(first) = unknown.or(passed_over.filter(|_| known == 0)) {
         let split = &dataset.provenance().split;
-        let id = first.key.as_str();
+        let id = &first.key;
         let what = if known == 0 {
             format!("none of its ids is in split `{split}` (first: `{id}`); it belongs to another benchmark or split")
         } else {
@@ -93,7 +160,7 @@ mod tests {
     use super::*;
     use crate::benchmark::Provenance;
     use crate::metric::Score;
-    use crate::sample::{Sample, SampleId};
+    use crate::sample::SampleId;
     use crate::task::{PromptStyle, Protocol};
 
     /// Samples `0`, `1`, …; the question id `refused` may not be used, `extra` is passed over.
@@ -138,7 +205,7 @@ mod tests {
             String::new()
         }
         fn locate(&self, prediction: &Prediction) -> Result<usize, Unlocated> {
-            match prediction.key.as_str() {
+            match prediction.key.to_string().as_str() {
                 "refused" => Err(Unlocated::Refused("not like this".to_owned())),
                 "extra" => Err(Unlocated::PassedOver),
                 id => {

@@ -27,7 +27,7 @@ pub use grader::{GRADER_TOKENS, Judgement, Verdict, grader_prompt};
 
 use crate::benchmark::{Benchmark, Dataset, KnownFile, Provenance};
 use crate::error::DataError;
-use crate::matching::{Duplicates, Unlocated};
+use crate::matching::{Duplicates, Unlocated, at_row, stripped};
 use crate::metric::Score;
 use crate::prediction::{Prediction, PredictionKey};
 use crate::python_text;
@@ -163,6 +163,8 @@ impl Dataset for MmVetData {
         let index = match &prediction.key {
             PredictionKey::Sample(id) => return self.by_id.get(id).copied().ok_or(Unlocated::Unknown),
             PredictionKey::Question(id) => self.by_id.get(&sample_id(id)),
+            PredictionKey::Row(row) => return at_row(&self.samples, *row, prediction.prompt.as_deref(), stripped),
+            _ => return Err(Unlocated::other_way(prediction)),
         };
         let index = *index.ok_or(Unlocated::Unknown)?;
         let question = self.samples.get(index).map_or("", |sample| sample.question.as_str());
@@ -170,7 +172,7 @@ impl Dataset for MmVetData {
             Some(prompt) if !prompt.contains(python_text::strip(question)) => Err(Unlocated::Refused(format!(
                 "`prompt` asks `{}`, question {} of MM-Vet is `{}`; these are answers to another benchmark",
                 prompt.lines().next().unwrap_or_default(),
-                prediction.key.as_str(),
+                prediction.key,
                 question.lines().next().unwrap_or_default(),
             ))),
             _ => Ok(index),

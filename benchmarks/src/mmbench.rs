@@ -28,11 +28,9 @@ mod workbook;
 
 use std::collections::HashMap;
 
-pub(crate) use workbook::predictions;
-
 use crate::benchmark::{Benchmark, Dataset, KnownFile, Provenance};
 use crate::error::DataError;
-use crate::matching::{Duplicates, Unlocated};
+use crate::matching::{Duplicates, Unlocated, at_row, stripped};
 use crate::metric::Score;
 use crate::prediction::{Prediction, PredictionKey};
 use crate::python_text;
@@ -179,6 +177,12 @@ impl Dataset for MmBenchData {
         let index = match &prediction.key {
             PredictionKey::Sample(id) => return self.by_id.get(id).copied().ok_or(Unlocated::Unknown),
             PredictionKey::Question(id) => *self.by_id.get(id).ok_or(Unlocated::Unknown)?,
+            PredictionKey::Index(id) => {
+                let index = *self.by_id.get(id).ok_or(Unlocated::Unknown)?;
+                return self.same_question(index, prediction);
+            }
+            PredictionKey::Row(row) => at_row(&self.samples, *row, prediction.prompt.as_deref(), stripped)?,
+            _ => return Err(Unlocated::other_way(prediction)),
         };
         let asked = match (&prediction.prompt, self.samples.get(index), self.questions.get(index)) {
             (Some(prompt), Some(sample), Some(question)) => {
@@ -191,7 +195,7 @@ impl Dataset for MmBenchData {
         }
         Err(Unlocated::Refused(format!(
             "`prompt` does not ask question {} of split `{}` with its options; give the data that were asked",
-            prediction.key.as_str(),
+            self.samples.get(index).map_or("", |sample| sample.id.as_str()),
             self.provenance.split,
         )))
     }
@@ -203,6 +207,25 @@ impl Dataset for MmBenchData {
 
     fn score(&self, answers: &[Option<String>], protocol: Protocol) -> Result<Score, DataError> {
         score::score(&self.provenance, &self.samples, &self.questions, answers, protocol)
+    }
+}
+
+impl MmBenchData {
+    /// A table of predictions has the question without hint and options; workbooks change the white space in it.
+    fn same_question(&self, index: usize, prediction: &Prediction) -> Result<usize, Unlocated> {
+        let question = self.samples.get(index).map_or("", |sample| sample.question.as_str());
+        match &prediction.prompt {
+            Some(asked) if !asked.split_whitespace().eq(question.split_whitespace()) => {
+                Err(Unlocated::Refused(format!(
+                    "`question` is `{}`, question {} of split `{}` is `{}`; give the data that were asked",
+                    asked.lines().next().unwrap_or_default(),
+                    prediction.key,
+                    self.provenance.split,
+                    question.lines().next().unwrap_or_default(),
+                )))
+            }
+            _ => Ok(index),
+        }
     }
 }
 

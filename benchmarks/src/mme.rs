@@ -27,7 +27,7 @@ use std::path::PathBuf;
 
 use crate::benchmark::{Benchmark, Dataset, KnownFile, Provenance};
 use crate::error::DataError;
-use crate::matching::Unlocated;
+use crate::matching::{Unlocated, at_row};
 use crate::metric::Score;
 use crate::prediction::{Prediction, PredictionKey};
 use crate::python_text;
@@ -35,7 +35,7 @@ use crate::sample::Sample;
 use crate::source::DataSource;
 use crate::task::{PromptStyle, Protocol, Task};
 
-use subtask::Subtask;
+pub(crate) use subtask::Subtask;
 
 /// What LLaVA and lmms-eval ask for after a newline.
 const SUFFIX: &str = "Answer the question using a single word or phrase.";
@@ -157,7 +157,11 @@ impl Dataset for MmeData {
     fn locate(&self, prediction: &Prediction) -> Result<usize, Unlocated> {
         match &prediction.key {
             PredictionKey::Sample(id) => self.by_id.get(id).copied().ok_or(Unlocated::Unknown),
-            PredictionKey::Question(id) => self.by_question_id(id, prediction.prompt.as_deref()),
+            PredictionKey::Question(id) | PredictionKey::Picture(id) => {
+                self.by_question_id(id, prediction.prompt.as_deref())
+            }
+            PredictionKey::Row(row) => at_row(&self.samples, *row, prediction.prompt.as_deref(), bare),
+            _ => Err(Unlocated::other_way(prediction)),
         }
     }
 
@@ -179,7 +183,8 @@ impl MmeData {
     /// A question id names a picture; which of its two questions was asked, the prompt tells.
     fn by_question_id(&self, id: &str, prompt: Option<&str>) -> Result<usize, Unlocated> {
         let key = picture_key(id).ok_or(Unlocated::Unknown)?;
-        let pair = self.by_picture.get(&key).ok_or(Unlocated::Unknown)?;
+        let pair = self.by_picture.get(&key).or_else(|| self.by_text_file(&key));
+        let pair = pair.ok_or(Unlocated::Unknown)?;
         let Some(prompt) = prompt else {
             return Err(Unlocated::Refused(format!(
                 "`{id}` names two questions, and there is no `prompt` to tell which one was asked; give answers with \
@@ -201,6 +206,17 @@ impl MmeData {
                 asked.lines().next().unwrap_or_default(),
             ))
         })
+    }
+
+    /// LLaVA's converter names a picture by its text file, `<subtask>/<file to its first dot>.txt`.
+    fn by_text_file(&self, key: &str) -> Option<&[usize; 2]> {
+        let (subtask, file) = key.strip_suffix(".txt")?.split_once('/')?;
+        let mut pictures = self.by_picture.iter();
+        let found = pictures.find(|(picture, _)| {
+            let picture = picture.split_once('/');
+            picture.is_some_and(|(of, picture)| of == subtask && truth::text_stem(picture) == file)
+        });
+        found.map(|(_, pair)| pair)
     }
 }
 

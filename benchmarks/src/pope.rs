@@ -31,7 +31,7 @@ use std::collections::HashMap;
 
 use crate::benchmark::{Benchmark, Dataset, KnownFile, Provenance};
 use crate::error::DataError;
-use crate::matching::Unlocated;
+use crate::matching::{Unlocated, at_row};
 use crate::metric::Score;
 use crate::prediction::{Prediction, PredictionKey};
 use crate::python_text;
@@ -187,6 +187,8 @@ impl Dataset for PopeData {
         let index = match &prediction.key {
             PredictionKey::Sample(id) => return self.by_id.get(id).copied().ok_or(Unlocated::Unknown),
             PredictionKey::Question(id) => self.by_question_id(id)?,
+            PredictionKey::Row(row) => return at_row(&self.samples, *row, prediction.prompt.as_deref(), repaired),
+            _ => return Err(Unlocated::other_way(prediction)),
         };
         let question = self.samples.get(index).map_or("", |sample| sample.question.as_str());
         match &prediction.prompt {
@@ -194,9 +196,40 @@ impl Dataset for PopeData {
                 "`prompt` asks `{}`, question {} of the data is `{question}`; ids that start at 1 in each category \
                  do not name a question, LLaVA's ids do",
                 prompt.lines().next().unwrap_or_default(),
-                prediction.key.as_str(),
+                prediction.key,
             ))),
             _ => Ok(index),
+        }
+    }
+
+    /// All questions in the order of the data, or those of one category, which POPE's own evaluation takes one by
+    /// one. Most questions stand in two categories or three: the whole file tells which one it is.
+    fn locate_in_order(&self, predictions: &[Prediction]) -> Result<Vec<usize>, String> {
+        let asked: Vec<String> = predictions
+            .iter()
+            .map(|prediction| repaired(prediction.prompt.as_deref().unwrap_or_default()).to_lowercase())
+            .collect();
+        let of = |category: Category| {
+            let questions = self.questions.iter().enumerate();
+            let of_category = questions.filter(move |(_, question)| question.category == category);
+            of_category.map(|(index, _)| index).collect::<Vec<_>>()
+        };
+        let orders = std::iter::once((0..self.samples.len()).collect()).chain(Category::ALL.map(of));
+        let mut fitting = orders.filter(|order: &Vec<usize>| {
+            let samples = order.iter().filter_map(|index| self.samples.get(*index));
+            samples
+                .map(|sample| repaired(&sample.question).to_lowercase())
+                .eq(asked.iter().cloned())
+        });
+        match (fitting.next(), fitting.next()) {
+            (Some(order), None) => Ok(order),
+            (None, _) => Err(format!(
+                "its {} questions are neither those of one category of split `{}` nor all of them, in that order; \
+                 lines without ids must be whole and in the order of the labels",
+                asked.len(),
+                self.provenance.split,
+            )),
+            (Some(_), Some(_)) => Err("its questions are those of two categories; give answers with ids".to_owned()),
         }
     }
 

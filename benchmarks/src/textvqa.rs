@@ -25,7 +25,7 @@ use sha2::{Digest, Sha256};
 
 use crate::benchmark::{Benchmark, Dataset, KnownFile, Provenance};
 use crate::error::DataError;
-use crate::matching::Unlocated;
+use crate::matching::{Unlocated, at_row, stripped};
 use crate::metric::Score;
 use crate::prediction::{Prediction, PredictionKey};
 use crate::python_text;
@@ -180,6 +180,8 @@ impl Dataset for TextvqaData {
                 })?;
                 sample_id(id, question)
             }
+            PredictionKey::Row(row) => return at_row(&self.samples, *row, prediction.prompt.as_deref(), stripped),
+            _ => return Err(Unlocated::other_way(prediction)),
         };
         self.by_id.get(&id).copied().ok_or(Unlocated::Unknown)
     }

@@ -26,7 +26,7 @@ use std::path::PathBuf;
 
 use crate::benchmark::{Benchmark, Dataset, KnownFile, Provenance};
 use crate::error::DataError;
-use crate::matching::{Duplicates, Unlocated};
+use crate::matching::{Duplicates, Unlocated, at_row, stripped};
 use crate::metric::{Metric, Score};
 use crate::prediction::{Prediction, PredictionKey};
 use crate::python_text;
@@ -204,15 +204,20 @@ impl Dataset for VizwizData {
     }
 
     fn locate(&self, prediction: &Prediction) -> Result<usize, Unlocated> {
-        let id = prediction.key.as_str();
+        let id = match &prediction.key {
+            PredictionKey::Sample(id) => return self.by_id.get(id).copied().ok_or(Unlocated::Unknown),
+            PredictionKey::Question(id) => id,
+            PredictionKey::Picture(name) => {
+                let stem = layout::stem(name).map_err(Unlocated::Refused)?;
+                return self.by_id.get(&stem).copied().ok_or(Unlocated::Unknown);
+            }
+            PredictionKey::Row(row) => return at_row(&self.samples, *row, prediction.prompt.as_deref(), stripped),
+            _ => return Err(Unlocated::other_way(prediction)),
+        };
         if let Some(index) = self.by_id.get(id) {
             return Ok(*index);
         }
-        let position = match &prediction.key {
-            PredictionKey::Sample(_) => None,
-            PredictionKey::Question(id) => self.by_position.get(id),
-        };
-        let index = *position.ok_or(Unlocated::Unknown)?;
+        let index = *self.by_position.get(id).ok_or(Unlocated::Unknown)?;
         let question = self.samples.get(index).map_or("", |sample| sample.question.as_str());
         let wanted = python_text::strip(question).to_lowercase();
         match &prediction.prompt {

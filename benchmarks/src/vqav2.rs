@@ -22,9 +22,9 @@ use std::path::PathBuf;
 
 use crate::benchmark::{Benchmark, Dataset, Provenance};
 use crate::error::DataError;
-use crate::matching::{Duplicates, Unlocated};
+use crate::matching::{Duplicates, Unlocated, at_row, stripped};
 use crate::metric::{Metric, Score};
-use crate::prediction::Prediction;
+use crate::prediction::{Prediction, PredictionKey};
 use crate::sample::Sample;
 use crate::soft_accuracy::{Compared, Outcome, References, Rule, mean};
 use crate::source::DataSource;
@@ -191,7 +191,11 @@ impl Dataset for Vqav2Data {
     }
 
     fn locate(&self, prediction: &Prediction) -> Result<usize, Unlocated> {
-        let id = prediction.key.as_str();
+        let id = match &prediction.key {
+            PredictionKey::Sample(id) | PredictionKey::Question(id) => id,
+            PredictionKey::Row(row) => return at_row(&self.samples, *row, prediction.prompt.as_deref(), stripped),
+            _ => return Err(Unlocated::other_way(prediction)),
+        };
         let number = id
             .parse()
             .map_err(|_| Unlocated::Refused(format!("`{id}` is no VQAv2 question id, which is a whole number")))?;

@@ -266,7 +266,7 @@ fn faulty_files_are_named() {
     );
     assert!(!load(root.path(), None).unwrap().samples()[0].pictures[0].is_present());
     let sheet = root.path().join("answers.xlsx");
-    fs::write(&sheet, "no spreadsheet").unwrap();
+    fs::write(&sheet, "PK\x03\x04no spreadsheet").unwrap();
     let data = load(root.path(), None).unwrap();
     assert!(
         answers(&*data, &sheet)

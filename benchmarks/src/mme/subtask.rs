@@ -2,7 +2,7 @@
 
 /// A subtask, named as its folder and its result file are.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub(super) enum Subtask {
+pub(crate) enum Subtask {
     Existence,
     Count,
     Position,
@@ -43,11 +43,11 @@ impl Subtask {
     ];
 
     /// All, perception first.
-    pub(super) fn all() -> impl Iterator<Item = Self> {
+    pub(crate) fn all() -> impl Iterator<Item = Self> {
         Self::PERCEPTION.into_iter().chain(Self::COGNITION)
     }
 
-    pub(super) const fn id(self) -> &'static str {
+    pub(crate) const fn id(self) -> &'static str {
         match self {
             Self::Existence => "existence",
             Self::Count => "count",
