@@ -13,6 +13,7 @@
 //! answer is `unanswerable`.
 
 mod answerability;
+mod export;
 mod json_files;
 mod layout;
 mod parquet_files;
@@ -26,6 +27,7 @@ use std::path::PathBuf;
 
 use crate::benchmark::{Benchmark, Dataset, Provenance};
 use crate::error::DataError;
+use crate::export::Export;
 use crate::matching::{Duplicates, Unlocated};
 use crate::metric::{Metric, Score};
 use crate::prediction::{Prediction, PredictionKey};
@@ -246,6 +248,10 @@ impl Dataset for VizwizData {
             metrics: labels.metrics(&compared),
             samples: compared.samples,
         })
+    }
+
+    fn export(&self, answers: &[Option<String>]) -> Result<Export, DataError> {
+        export::upload(&self.samples, answers)
     }
 }
 
