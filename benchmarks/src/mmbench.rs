@@ -13,6 +13,7 @@
 //! under `paper` and `vlmevalkit` (its exact matching); `official` and `lmms-eval` ask a judge about it, so that they
 //! are only given where every answer is read.
 
+mod export;
 #[cfg(test)]
 mod fixture;
 mod infer;
@@ -32,6 +33,7 @@ pub(crate) use workbook::predictions;
 
 use crate::benchmark::{Benchmark, Dataset, Provenance};
 use crate::error::DataError;
+use crate::export::Export;
 use crate::matching::{Duplicates, Unlocated};
 use crate::metric::Score;
 use crate::prediction::{Prediction, PredictionKey};
@@ -184,6 +186,10 @@ impl Dataset for MmBenchData {
 
     fn score(&self, answers: &[Option<String>], protocol: Protocol) -> Result<Score, DataError> {
         score::score(&self.provenance, &self.samples, &self.questions, answers, protocol)
+    }
+
+    fn export(&self, answers: &[Option<String>]) -> Result<Export, DataError> {
+        export::sheet(self, answers)
     }
 }
 

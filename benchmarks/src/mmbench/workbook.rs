@@ -3,10 +3,10 @@
 
 use std::ffi::OsStr;
 use std::fs::File;
-use std::io::BufReader;
+use std::io::{BufReader, Read, Seek};
 use std::path::{Path, PathBuf};
 
-use calamine::{Data, Reader, Xlsx};
+use calamine::{Data, Reader as _, Xlsx};
 
 use super::MmBenchData;
 use super::layout::{Candidate, Placed, assemble, present, row, split_of_name, split_of_rows};
@@ -22,10 +22,10 @@ const UPLOADS: &str = "answers_upload";
 const NEEDED: [&str; 4] = ["index", "question", "A", "prediction"];
 
 /// The first sheet of a workbook.
-struct Sheet {
-    header: Vec<String>,
+pub(super) struct Sheet {
+    pub(super) header: Vec<String>,
     /// The rows below the header, each with its number in the sheet, from 1.
-    rows: Vec<(usize, Vec<Option<String>>)>,
+    pub(super) rows: Vec<(usize, Vec<Option<String>>)>,
 }
 
 /// The sheets in `folder` and in its upload folders, one for each split: their labels are the same.
@@ -141,13 +141,18 @@ fn split(path: &Path) -> Option<&'static str> {
 
 impl Sheet {
     fn read(path: &Path) -> Result<Self, DataError> {
+        let file = File::open(path).map_err(|error| DataError::unreadable(path, &error))?;
+        Self::parse(BufReader::new(file), path)
+    }
+
+    /// Reads a workbook that `path` names in messages.
+    pub(super) fn parse(content: impl Read + Seek, path: &Path) -> Result<Self, DataError> {
         let fault = |what: String| DataError::File {
             path: path.to_owned(),
             what,
         };
-        let file = File::open(path).map_err(|error| DataError::unreadable(path, &error))?;
         let broken = |error: calamine::XlsxError| fault(format!("not readable as a spreadsheet: {error}"));
-        let mut workbook = Xlsx::new(BufReader::new(file)).map_err(broken)?;
+        let mut workbook = Xlsx::new(content).map_err(broken)?;
         let range = workbook
             .worksheet_range_at(0)
             .ok_or_else(|| fault("holds no sheet".to_owned()))?
