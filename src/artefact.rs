@@ -1,10 +1,11 @@
-//! Writing a file whole or not at all: into a temporary one beside it, flushed, renamed.
+//! Writing a file or a folder whole or not at all: into a temporary one beside it, flushed, renamed.
 
 use std::fs;
 use std::io::{self, BufWriter, Write};
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
 
+use benchmarks::ExportFile;
 use serde::Serialize;
 
 use crate::fault::Fault;
@@ -22,6 +23,23 @@ pub fn write_json(path: &Path, value: &impl Serialize) -> Result<(), Fault> {
     })
 }
 
+/// Makes `path` a folder of these files. A folder that holds something already is refused by the system and stays.
+pub fn write_folder(path: &Path, files: &[ExportFile]) -> Result<(), Fault> {
+    let fill = || -> io::Result<()> {
+        let folder = tempfile::Builder::new()
+            .permissions(fs::Permissions::from_mode(0o777))
+            .tempdir_in(parent(path))?;
+        for file in files {
+            replace(&folder.path().join(&file.name), |out| out.write_all(&file.bytes))?;
+        }
+        fs::rename(folder.path(), path)?;
+        // It has moved: nothing is left to clean up.
+        let _ = folder.keep();
+        Ok(())
+    };
+    fill().map_err(|error| Fault::write(path, &error))
+}
+
 /// Creates a folder and its parents; a file in its place is named.
 pub fn create_folder(path: &Path) -> Result<(), Fault> {
     if let Some(file) = path.ancestors().find(|ancestor| ancestor.is_file()) {
@@ -35,14 +53,10 @@ pub fn create_folder(path: &Path) -> Result<(), Fault> {
 }
 
 fn replace(path: &Path, fill: impl FnOnce(&mut dyn Write) -> io::Result<()>) -> io::Result<()> {
-    let folder = path
-        .parent()
-        .filter(|folder| !folder.as_os_str().is_empty())
-        .unwrap_or(Path::new("."));
     // A temporary file is private by default; a result is as public as the user's umask makes any other file.
     let mut file = tempfile::Builder::new()
         .permissions(fs::Permissions::from_mode(0o666))
-        .tempfile_in(folder)?;
+        .tempfile_in(parent(path))?;
     {
         let mut out = BufWriter::new(file.as_file_mut());
         fill(&mut out)?;
@@ -51,6 +65,13 @@ fn replace(path: &Path, fill: impl FnOnce(&mut dyn Write) -> io::Result<()>) -> 
     file.as_file().sync_all()?;
     file.persist(path).map_err(|error| error.error)?;
     Ok(())
+}
+
+/// The folder that `path` lies in.
+fn parent(path: &Path) -> &Path {
+    path.parent()
+        .filter(|folder| !folder.as_os_str().is_empty())
+        .unwrap_or(Path::new("."))
 }
 
 #[cfg(test)]
@@ -69,6 +90,20 @@ mod tests {
         assert!(failed.unwrap_err().to_string().contains("disk full"));
         assert_eq!(fs::read_to_string(&path).unwrap(), "old");
         assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 1);
+    }
+
+    #[test]
+    fn a_folder_is_new_or_stays_as_it_was() {
+        let root = tempfile::tempdir().unwrap();
+        let path = root.path().join("results");
+        let file = |text: &str| ExportFile {
+            name: "color.txt".to_owned(),
+            bytes: text.as_bytes().to_owned(),
+        };
+        write_folder(&path, &[file("old")]).unwrap();
+        assert!(write_folder(&path, &[file("new")]).is_err());
+        assert_eq!(fs::read_to_string(path.join("color.txt")).unwrap(), "old");
+        assert_eq!(fs::read_dir(root.path()).unwrap().count(), 1);
     }
 
     #[test]

@@ -24,6 +24,8 @@ pub enum Command {
     Run(RunArgs),
     /// Score a prediction file, ours or another program's
     Score(ScoreArgs),
+    /// Write answers in the form that an organiser's server or tool takes
+    Export(ExportArgs),
     /// Look at a benchmark's data before a run
     #[command(subcommand)]
     Data(DataCommand),
@@ -209,6 +211,42 @@ pub enum ScoreFormat {
     Table,
     Json,
     Csv,
+}
+
+#[derive(Debug, Args)]
+pub struct ExportArgs {
+    /// Benchmark
+    #[arg(long, value_parser = str::parse::<Task>)]
+    pub task: Task,
+    /// Folder with one folder per benchmark, or the benchmark's folder itself
+    #[arg(long, value_name = "ROOT")]
+    pub data: PathBuf,
+    /// Run whose answers are exported: `runs/<model>/<task>@<split>` or `runs/<model>`
+    #[arg(
+        long,
+        value_name = "RUN",
+        conflicts_with = "answers",
+        required_unless_present = "answers"
+    )]
+    pub run: Option<PathBuf>,
+    /// Prediction file whose answers are exported
+    #[arg(long, value_name = "FILE")]
+    pub answers: Option<PathBuf>,
+    /// Split; default: the run's, else the one behind the paper's number, else the labelled one
+    #[arg(long, value_name = "S")]
+    pub split: Option<String>,
+    /// Whose form: the benchmark's own submission, or LLaVA's answer file, which every benchmark has
+    #[arg(long, value_enum, default_value = "submission")]
+    pub format: ExportFormat,
+    /// What is written; a new folder for `mme`, whose tool takes a file a subtask
+    #[arg(long, value_name = "FILE")]
+    pub out: PathBuf,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum ExportFormat {
+    Submission,
+    Llava,
 }
 
 #[derive(Debug, Subcommand)]

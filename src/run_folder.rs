@@ -32,6 +32,11 @@ impl RunFolder {
         }
     }
 
+    /// The folder at `path`, seen by no shard.
+    pub fn at(path: PathBuf) -> Self {
+        Self { path, shard: None }
+    }
+
     /// Where it lies.
     pub fn path(&self) -> &Path {
         &self.path

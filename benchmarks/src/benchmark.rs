@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 
 use crate::error::DataError;
+use crate::export::Export;
 use crate::matching::{Duplicates, Unlocated};
 use crate::metric::Score;
 use crate::prediction::Prediction;
@@ -63,6 +64,18 @@ pub trait Dataset: Send + Sync {
     }
     /// Scores `answers`, one entry a sample in dataset order, `None` where there is no answer. A pure function.
     fn score(&self, answers: &[Option<String>], protocol: Protocol) -> Result<Score, DataError>;
+    /// What the organisers' server or tool takes of `answers`, one entry a sample in dataset order.
+    ///
+    /// # Errors
+    ///
+    /// A benchmark or split without a submission format, and answers that are missing where the format needs all.
+    fn export(&self, _answers: &[Option<String>]) -> Result<Export, DataError> {
+        Err(DataError::Mismatch(
+            "this benchmark has no submission format; it is scored here, and `--format llava` writes LLaVA's answer \
+             file"
+                .to_owned(),
+        ))
+    }
 }
 
 /// A released file, known by its hash.

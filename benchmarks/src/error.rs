@@ -46,6 +46,9 @@ pub enum DataError {
     /// Files that do not belong together.
     #[error("{0}")]
     Mismatch(String),
+    /// An export that does not read back as what went into it: a fault of ours, nothing that a user can mend.
+    #[error("the export does not read back as the answers that went into it: {0}")]
+    Unfaithful(String),
     /// A name that is not in its list.
     #[error(transparent)]
     Name(#[from] UnknownName),

@@ -6,6 +6,7 @@
 
 mod benchmark;
 mod error;
+mod export;
 #[cfg(test)]
 mod golden_vectors;
 mod gqa;
@@ -21,6 +22,7 @@ mod parquet;
 mod picture;
 mod pope;
 mod prediction;
+mod python_json;
 mod python_text;
 #[cfg(test)]
 mod reference_data;
@@ -38,6 +40,8 @@ mod yes_no;
 
 pub use benchmark::{Benchmark, Dataset, KnownFile, Provenance, SourceFile};
 pub use error::DataError;
+pub use export::llava::llava_answers;
+pub use export::{Export, ExportFile};
 pub use matching::{Duplicates, Unlocated, match_predictions};
 pub use metric::{Metric, MetricId, Ratio, SampleScore, Score, Term};
 pub use mm_vet::{GRADER_TOKENS, Judgement, Verdict, grader_prompt};

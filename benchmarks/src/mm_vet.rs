@@ -12,6 +12,7 @@
 //! harnesses come from other prompts and graders, so that only `paper` and `official` are built: a judgement that
 //! never gave a number is left out by the first and counts 0.0 in the second.
 
+mod export;
 mod grader;
 mod grades;
 mod layout;
@@ -27,6 +28,7 @@ pub use grader::{GRADER_TOKENS, Judgement, Verdict, grader_prompt};
 
 use crate::benchmark::{Benchmark, Dataset, KnownFile, Provenance};
 use crate::error::DataError;
+use crate::export::Export;
 use crate::matching::{Duplicates, Unlocated, at_row, stripped};
 use crate::metric::Score;
 use crate::prediction::{Prediction, PredictionKey};
@@ -209,6 +211,10 @@ impl Dataset for MmVetData {
             ));
         };
         score::score(&self.samples, capabilities, grades, answers, protocol)
+    }
+
+    fn export(&self, answers: &[Option<String>]) -> Result<Export, DataError> {
+        export::results(&self.samples, answers)
     }
 }
 

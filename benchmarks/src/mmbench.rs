@@ -13,6 +13,7 @@
 //! under `paper` and `vlmevalkit` (its exact matching); `official` and `lmms-eval` ask a judge about it, so that they
 //! are only given where every answer is read.
 
+mod export;
 #[cfg(test)]
 mod fixture;
 mod infer;
@@ -30,6 +31,7 @@ use std::collections::HashMap;
 
 use crate::benchmark::{Benchmark, Dataset, KnownFile, Provenance};
 use crate::error::DataError;
+use crate::export::Export;
 use crate::matching::{Duplicates, Unlocated, at_row, stripped};
 use crate::metric::Score;
 use crate::prediction::{Prediction, PredictionKey};
@@ -207,6 +209,10 @@ impl Dataset for MmBenchData {
 
     fn score(&self, answers: &[Option<String>], protocol: Protocol) -> Result<Score, DataError> {
         score::score(&self.provenance, &self.samples, &self.questions, answers, protocol)
+    }
+
+    fn export(&self, answers: &[Option<String>]) -> Result<Export, DataError> {
+        export::sheet(self, answers)
     }
 }
 

@@ -9,6 +9,7 @@
 //! Layouts, where each is looked for and how it is read: [`layout`]. The release's own files: [`truth`]. Parsing:
 //! [`parse`]. Metrics, the same under every protocol: [`score`].
 
+mod export;
 #[cfg(test)]
 mod fixture;
 mod layout;
@@ -27,6 +28,7 @@ use std::path::PathBuf;
 
 use crate::benchmark::{Benchmark, Dataset, KnownFile, Provenance};
 use crate::error::DataError;
+use crate::export::Export;
 use crate::matching::{Unlocated, at_row};
 use crate::metric::Score;
 use crate::prediction::{Prediction, PredictionKey};
@@ -166,6 +168,18 @@ impl Dataset for MmeData {
     }
 
     fn score(&self, answers: &[Option<String>], protocol: Protocol) -> Result<Score, DataError> {
+        self.need_labels()?;
+        score::score(&self.samples, &self.questions, answers, protocol)
+    }
+
+    fn export(&self, answers: &[Option<String>]) -> Result<Export, DataError> {
+        self.need_labels()?;
+        export::results(self, answers)
+    }
+}
+
+impl MmeData {
+    fn need_labels(&self) -> Result<(), DataError> {
         match &self.unlabelled {
             Some(searched) => Err(DataError::NotFound {
                 what: "MME's right answers".to_owned(),
@@ -174,12 +188,10 @@ impl Dataset for MmeData {
                          beside LLaVA's questions"
                     .to_owned(),
             }),
-            None => score::score(&self.samples, &self.questions, answers, protocol),
+            None => Ok(()),
         }
     }
-}
 
-impl MmeData {
     /// A question id names a picture; which of its two questions was asked, the prompt tells.
     fn by_question_id(&self, id: &str, prompt: Option<&str>) -> Result<usize, Unlocated> {
         let key = picture_key(id).ok_or(Unlocated::Unknown)?;

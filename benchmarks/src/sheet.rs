@@ -1,7 +1,7 @@
 //! A table of texts under a header row: the first sheet of a workbook, or a file of tab-separated values.
 
 use std::fs::File;
-use std::io::{BufReader, Read};
+use std::io::{BufReader, Read, Seek};
 use std::path::Path;
 
 use calamine::{Data, Reader, Xlsx};
@@ -21,13 +21,18 @@ pub struct Sheet {
 impl Sheet {
     /// Reads the first sheet of a workbook (`.xlsx`).
     pub fn workbook(path: &Path) -> Result<Self, DataError> {
+        let file = File::open(path).map_err(|error| DataError::unreadable(path, &error))?;
+        Self::parse_workbook(BufReader::new(file), path)
+    }
+
+    /// Reads the first sheet of a workbook that messages call `path`.
+    pub fn parse_workbook(content: impl Read + Seek, path: &Path) -> Result<Self, DataError> {
         let fault = |what: String| DataError::File {
             path: path.to_owned(),
             what,
         };
-        let file = File::open(path).map_err(|error| DataError::unreadable(path, &error))?;
         let broken = |error: calamine::XlsxError| fault(format!("not readable as a spreadsheet: {error}"));
-        let mut workbook = Xlsx::new(BufReader::new(file)).map_err(broken)?;
+        let mut workbook = Xlsx::new(content).map_err(broken)?;
         let range = workbook
             .worksheet_range_at(0)
             .ok_or_else(|| fault("holds no sheet".to_owned()))?
@@ -76,6 +81,11 @@ impl Sheet {
             header: header.into_iter().map(Option::unwrap_or_default).collect(),
             rows: rows.filter(|(_, cells)| cells.iter().any(Option::is_some)).collect(),
         }
+    }
+
+    /// The names of the columns.
+    pub fn header(&self) -> &[String] {
+        &self.header
     }
 
     /// The rows below the header that are not empty, each with its number in the sheet, from 1.

@@ -13,6 +13,7 @@
 //! answer is `unanswerable`.
 
 mod answerability;
+mod export;
 mod json_files;
 mod layout;
 mod parquet_files;
@@ -26,6 +27,7 @@ use std::path::PathBuf;
 
 use crate::benchmark::{Benchmark, Dataset, KnownFile, Provenance};
 use crate::error::DataError;
+use crate::export::Export;
 use crate::matching::{Duplicates, Unlocated, at_row, stripped};
 use crate::metric::{Metric, Score};
 use crate::prediction::{Prediction, PredictionKey};
@@ -261,6 +263,10 @@ impl Dataset for VizwizData {
             metrics: labels.metrics(&compared),
             samples: compared.samples,
         })
+    }
+
+    fn export(&self, answers: &[Option<String>]) -> Result<Export, DataError> {
+        export::upload(&self.samples, answers)
     }
 }
 

@@ -11,6 +11,7 @@
 //! Metrics: `accuracy`; `accuracy/yes-no`, `/number`, `/other` by answer type; `question-type/<type>` for each of
 //! the types of question that the data have, in their alphabetical order.
 
+mod export;
 mod json_files;
 mod layout;
 mod parquet_files;
@@ -22,6 +23,7 @@ use std::path::PathBuf;
 
 use crate::benchmark::{Benchmark, Dataset, Provenance};
 use crate::error::DataError;
+use crate::export::Export;
 use crate::matching::{Duplicates, Unlocated, at_row, stripped};
 use crate::metric::{Metric, Score};
 use crate::prediction::{Prediction, PredictionKey};
@@ -231,6 +233,10 @@ impl Dataset for Vqav2Data {
             metrics: labels.metrics(&compared),
             samples: compared.samples,
         })
+    }
+
+    fn export(&self, answers: &[Option<String>]) -> Result<Export, DataError> {
+        export::upload(self, answers)
     }
 }
 

@@ -3,6 +3,7 @@
 mod data;
 mod demo;
 mod doctor;
+mod export;
 mod inspect;
 mod leaderboard;
 mod list;
@@ -19,6 +20,7 @@ pub fn run(command: Command) -> Result<Exit, Fault> {
         Command::List(args) => list::run(&args),
         Command::Run(args) => run::run(&args),
         Command::Score(args) => score::run(&args),
+        Command::Export(args) => export::run(&args),
         Command::Data(DataCommand::Check(args)) => data::check(&args),
         Command::Leaderboard(args) => leaderboard::run(&args),
         Command::Inspect(args) => inspect::run(&args),

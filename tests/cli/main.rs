@@ -4,5 +4,6 @@
 #[cfg(feature = "libtorch")]
 mod checkpoint;
 mod command;
+mod export;
 mod run;
 mod score;

@@ -5,6 +5,7 @@ use std::fs;
 
 use super::MmVet;
 use crate::benchmark::{Benchmark, Dataset};
+use crate::export::Export;
 use crate::matching::match_predictions;
 use crate::metric::Score;
 use crate::prediction::{PredictionFile, PredictionOutcome};
@@ -104,6 +105,31 @@ fn llava_15_13b_scores_what_the_organisers_tables_say() {
             }
         }
     }
+}
+
+#[test]
+fn the_export_is_llavas_results_file() {
+    let Some(folder) = reference_data::folder("the_export_is_llavas_results_file") else {
+        return;
+    };
+    let folder = folder.join("llava-eval/mm-vet");
+    let source = DataSource {
+        root: folder.clone(),
+        images: None,
+        split: None,
+        grades: None,
+    };
+    let data = MmVet.load(&source).unwrap();
+    let llava = PredictionFile::read(&folder.join("answers/llava-v1.5-13b.jsonl")).unwrap();
+    let mut answers = texts(&*data, &llava);
+    let results = fs::read(folder.join("results/llava-v1.5-13b.json")).unwrap();
+    assert!(data.export(&answers).unwrap() == Export::File(results));
+    answers[217] = None;
+    let error = data.export(&answers).unwrap_err().to_string();
+    assert!(
+        error.starts_with("1 of 218 samples have no answer (first: `v1_217`); MM-Vet's grader needs every one"),
+        "{error}"
+    );
 }
 
 /// Every cell of the model's row but the list of runs, whose mean and spread stand beside it.

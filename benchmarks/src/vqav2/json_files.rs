@@ -15,6 +15,9 @@ use crate::jsonl::{JsonLines, Record, id_text};
 /// LLaVA's question file of what is asked.
 pub(super) const LLAVA_QUESTIONS: &str = "llava_vqav2_mscoco_test-dev2015.jsonl";
 
+/// Where the organisers' question files lie.
+pub(super) const QUESTION_FOLDERS: [&str; 3] = ["", "Questions", "questions"];
+
 /// A line of LLaVA's question file.
 #[derive(Deserialize)]
 struct QuestionLine {
@@ -107,7 +110,7 @@ pub(super) fn llava(folder: &Path, split: Split, images: Option<&Path>) -> Resul
 /// The organisers' questions, with their annotations where they are there; `None` where the questions are not in
 /// `folder`.
 pub(super) fn official(folder: &Path, split: Split, images: Option<&Path>) -> Result<Option<Vqav2Data>, DataError> {
-    let Some(path) = find(folder, ["", "Questions", "questions"], &questions(split)) else {
+    let Some(path) = find(folder, QUESTION_FOLDERS, &questions(split)) else {
         return Ok(None);
     };
     let (questions, file) = json_document::read::<Questions>(&path)?;
@@ -172,7 +175,7 @@ pub(super) fn official(folder: &Path, split: Split, images: Option<&Path>) -> Re
 }
 
 /// The file called `name` in the first of the places that has it.
-fn find(folder: &Path, places: [&str; 3], name: &str) -> Option<PathBuf> {
+pub(super) fn find(folder: &Path, places: [&str; 3], name: &str) -> Option<PathBuf> {
     places
         .iter()
         .map(|place| folder.join(place).join(name))
