@@ -21,6 +21,7 @@ mod parquet;
 mod picture;
 mod pope;
 mod prediction;
+mod python_list;
 mod python_text;
 #[cfg(test)]
 mod reference_data;
@@ -30,6 +31,7 @@ mod soft_accuracy;
 mod source;
 mod task;
 mod textvqa;
+mod tsv;
 mod vizwiz;
 mod vqa_text;
 mod vqav2;

@@ -9,11 +9,12 @@ use std::path::{Path, PathBuf};
 use calamine::{Data, Reader, Xlsx};
 
 use super::MmBenchData;
-use super::layout::{Candidate, Placed, assemble, present, row, split_of_name, split_of_rows};
+use super::layout::{Candidate, Placed, assemble, row, split_of_name, split_of_rows};
 use crate::error::DataError;
 use crate::parquet::source_file;
 use crate::picture::{Picture, PictureError};
 use crate::prediction::{Prediction, PredictionFile, PredictionKey, PredictionOutcome};
+use crate::tsv::present;
 
 /// Where LLaVA's script writes the sheets, one folder for each split.
 const UPLOADS: &str = "answers_upload";
