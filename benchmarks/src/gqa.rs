@@ -21,6 +21,7 @@ mod parse;
 mod published_tests;
 mod question_file;
 mod score;
+mod tsv_file;
 
 use std::collections::HashMap;
 use std::path::PathBuf;

@@ -23,6 +23,7 @@ mod picture;
 mod pope;
 mod prediction;
 mod python_json;
+mod python_list;
 mod python_text;
 #[cfg(test)]
 mod reference_data;
@@ -33,6 +34,7 @@ mod soft_accuracy;
 mod source;
 mod task;
 mod textvqa;
+mod tsv;
 mod vizwiz;
 mod vqa_text;
 mod vqav2;

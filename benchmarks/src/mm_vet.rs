@@ -21,6 +21,7 @@ mod layout_tests;
 #[cfg(test)]
 mod published_tests;
 mod score;
+mod tsv_file;
 
 use std::collections::{BTreeSet, HashMap};
 

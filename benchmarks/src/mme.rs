@@ -22,6 +22,7 @@ mod published_tests;
 mod score;
 mod subtask;
 mod truth;
+mod tsv_file;
 
 use std::collections::HashMap;
 use std::path::PathBuf;

@@ -84,6 +84,14 @@ impl Picture {
         }
     }
 
+    /// The same picture under another key.
+    pub fn named(self, key: impl Into<Arc<str>>) -> Self {
+        Self {
+            key: key.into(),
+            ..self
+        }
+    }
+
     /// Names the picture within its benchmark, for instance `COCO_val2014_000000310196.jpg`.
     pub fn key(&self) -> &str {
         &self.key

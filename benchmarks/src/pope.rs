@@ -26,6 +26,7 @@ mod parse;
 #[cfg(test)]
 mod published_tests;
 mod score;
+mod tsv_file;
 
 use std::collections::HashMap;
 

@@ -17,6 +17,7 @@ mod parquet_files;
 mod published_tests;
 #[cfg(test)]
 mod tests;
+mod tsv_file;
 
 use std::collections::HashMap;
 use std::path::PathBuf;

@@ -21,6 +21,7 @@ mod parquet_files;
 mod published_tests;
 #[cfg(test)]
 mod tests;
+mod tsv_file;
 
 use std::collections::HashMap;
 use std::path::PathBuf;
@@ -29,7 +30,7 @@ use crate::benchmark::{Benchmark, Dataset, KnownFile, Provenance};
 use crate::error::DataError;
 use crate::export::Export;
 use crate::matching::{Duplicates, Unlocated, at_row, stripped};
-use crate::metric::{Metric, Score};
+use crate::metric::{Metric, MetricId, Score};
 use crate::prediction::{Prediction, PredictionKey};
 use crate::python_text;
 use crate::sample::Sample;
@@ -88,7 +89,8 @@ struct VizwizData {
 #[derive(Debug, Default)]
 struct Labels {
     references: References,
-    answer_types: Vec<AnswerType>,
+    /// `None` where the layout does not say.
+    answer_types: Vec<Option<AnswerType>>,
     /// `None` where the layout does not say.
     answerable: Vec<Option<bool>>,
 }
@@ -298,8 +300,17 @@ impl VizwizData {
 impl Labels {
     fn metrics(&self, compared: &Compared) -> Vec<Metric> {
         let mut metrics = vec![mean("accuracy", compared.outcomes.iter().copied())];
+        let untyped = self.answer_types.contains(&None);
         metrics.extend(AnswerType::ALL.map(|kind| {
-            let is_kind = |outcome: &&Outcome| self.answer_types.get(outcome.sample) == Some(&kind);
+            if untyped {
+                return Metric {
+                    id: MetricId::new(kind.metric_id()),
+                    n: 0,
+                    value: Err("the data do not say which type of answer a question has".to_owned()),
+                    ratios: Vec::new(),
+                };
+            }
+            let is_kind = |outcome: &&Outcome| self.answer_types.get(outcome.sample) == Some(&Some(kind));
             mean(kind.metric_id(), compared.outcomes.iter().filter(is_kind).copied())
         }));
         let mut answerability = Answerability::default();

@@ -6,6 +6,7 @@
 //! | LLaVA | `llava_gqa_testdev_balanced.jsonl`, answers from the next one |
 //! | official | `{tier}_questions.json` or the folder `{tier}_questions`, in `data/`, `questions1.2/` or the folder itself |
 //! | lmms-lab Parquet | `{tier}_instructions/*.parquet`, pictures in `{tier}_images/*.parquet` |
+//! | VLMEvalKit | `GQA_TestDev_Balanced.tsv`; it has no question ids, so sample ids are `row/<n>` |
 //!
 //! A split is called as its tier with `-` for `_`.
 
@@ -16,7 +17,9 @@ use serde::Deserialize;
 use serde_json::Value;
 
 use super::question_file::{QuestionFile, Row, stem};
-use super::{DEFAULT_SIZE, DEFAULT_SPLIT, Entailed, Gqa, GqaData, PROMPT_SUFFIX, Question, choices, parquet_files};
+use super::{
+    DEFAULT_SIZE, DEFAULT_SPLIT, Entailed, Gqa, GqaData, PROMPT_SUFFIX, Question, choices, parquet_files, tsv_file,
+};
 use crate::benchmark::{Benchmark, Provenance, SourceFile};
 use crate::error::DataError;
 use crate::jsonl::{self, Record};
@@ -101,7 +104,7 @@ pub(super) fn load(source: &DataSource) -> Result<GqaData, DataError> {
                 images: source.images.as_deref(),
                 split,
             };
-            for read in [llava, official, parquet_files::lmms_lab] {
+            for read in [llava, official, parquet_files::lmms_lab, tsv_file::vlmevalkit] {
                 let Some(found) = read(&place)? else {
                     continue;
                 };
@@ -295,7 +298,7 @@ fn assemble(place: &Place<'_>, found: Found) -> Result<GqaData, DataError> {
         });
         samples.push(Sample {
             id: SampleId::new(row.id.as_str()),
-            source_id: row.id,
+            source_id: row.index.unwrap_or(row.id),
             pictures: vec![picture],
             question: row.question,
             category: row.types.map(|types| types.structural.id().to_owned()),

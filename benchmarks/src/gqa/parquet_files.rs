@@ -89,6 +89,7 @@ fn add_rows(path: &Path, rows: &mut Vec<Row>) -> Result<(), DataError> {
         let types = types.map(|(structural, semantic)| Types::parse(structural, semantic, detailed));
         rows.push(Row {
             id: text("id")?,
+            index: None,
             image_id: text("imageId")?,
             question: text("question")?,
             answer: columns.get("answer", row).map(str::to_owned),

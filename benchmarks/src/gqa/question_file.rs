@@ -12,6 +12,8 @@ use crate::error::DataError;
 #[derive(Debug, Default)]
 pub(super) struct Row {
     pub(super) id: String,
+    /// The layout's own name of the row, where that is not `id`.
+    pub(super) index: Option<String>,
     pub(super) image_id: String,
     pub(super) question: String,
     pub(super) answer: Option<String>,
@@ -108,6 +110,7 @@ fn read_part(path: &Path, rows: &mut Vec<Row>) -> Result<SourceFile, DataError> 
         rows.push(Row {
             types: types.transpose().map_err(|what| format!("question {id}: {what}"))?,
             id,
+            index: None,
             image_id: record.image_id,
             question: record.question,
             answer: record.answer,

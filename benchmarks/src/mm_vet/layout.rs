@@ -5,6 +5,7 @@
 //! | LLaVA | `llava-mm-vet.jsonl`, labels in `mm-vet.json` where it is there; joined by id |
 //! | official | `mm-vet.json`, in the folder itself or in `mm-vet/` |
 //! | lmms-lab Parquet | `test-*.parquet` in `data/`, `default/` or the folder itself |
+//! | VLMEvalKit | `MMVet.tsv`; sample ids are `row/<n>` unless every `index` is `v1_<n>` |
 
 use std::collections::{BTreeSet, HashMap};
 use std::path::{Path, PathBuf};
@@ -14,7 +15,7 @@ use serde::Deserialize;
 use serde_json::Value;
 use sha2::{Digest, Sha256};
 
-use super::{Capability, MmVet, MmVetData, SPLIT, integration, sample_id};
+use super::{Capability, MmVet, MmVetData, SPLIT, integration, sample_id, tsv_file};
 use crate::benchmark::{Benchmark, Provenance, SourceFile};
 use crate::error::DataError;
 use crate::json_object;
@@ -35,18 +36,18 @@ const PARQUET_COLUMNS: [&str; 4] = ["question_id", "question", "answer", "capabi
 const PICTURE_FOLDERS: [&str; 4] = ["images", "mm-vet/images", "mmvet/images", ""];
 
 /// A question as any layout gives it.
-struct Row {
-    id: String,
-    source_id: String,
-    picture: Picture,
-    question: String,
-    labels: Option<Labels>,
+pub(super) struct Row {
+    pub(super) id: String,
+    pub(super) source_id: String,
+    pub(super) picture: Picture,
+    pub(super) question: String,
+    pub(super) labels: Option<Labels>,
 }
 
 /// What is known of a question besides it.
-struct Labels {
-    answer: String,
-    capabilities: BTreeSet<Capability>,
+pub(super) struct Labels {
+    pub(super) answer: String,
+    pub(super) capabilities: BTreeSet<Capability>,
 }
 
 /// A record of `mm-vet.json`.
@@ -79,14 +80,17 @@ pub(super) fn load(source: &DataSource) -> Result<MmVetData, DataError> {
     }
     let folders = source.folders(MmVet.task().id())?;
     for folder in &folders {
-        for read in [llava as Read, official, lmms_lab] {
+        for read in [llava as Read, official, lmms_lab, tsv_file::vlmevalkit] {
             if let Some(data) = read(folder, source.images.as_deref())? {
                 return Ok(data);
             }
         }
     }
     Err(DataError::NotFound {
-        what: format!("MM-Vet (`{LABELS}`, `{LLAVA_QUESTIONS}` or lmms-lab's Parquet files)"),
+        what: format!(
+            "MM-Vet (`{LABELS}`, `{LLAVA_QUESTIONS}`, lmms-lab's Parquet files or `{}`)",
+            tsv_file::FILE
+        ),
         searched: folders,
         remedy: MmVet.data_hint().to_owned(),
     })
@@ -241,7 +245,7 @@ impl LlavaQuestion {
 }
 
 /// The set of them: the organisers' scorer counts one that is listed twice once.
-fn parse_capabilities<'a>(texts: impl Iterator<Item = &'a str>) -> Result<BTreeSet<Capability>, String> {
+pub(super) fn parse_capabilities<'a>(texts: impl Iterator<Item = &'a str>) -> Result<BTreeSet<Capability>, String> {
     let mut set = BTreeSet::new();
     for text in texts {
         let known = "`rec`, `ocr`, `know`, `gen`, `spat`, `math`";
@@ -251,7 +255,8 @@ fn parse_capabilities<'a>(texts: impl Iterator<Item = &'a str>) -> Result<BTreeS
     Ok(set)
 }
 
-fn assemble(
+/// Makes the dataset of rows in the order of the source.
+pub(super) fn assemble(
     rows: Vec<Row>,
     layout: &'static str,
     files: Vec<SourceFile>,

@@ -74,7 +74,7 @@ fn parquet(path: PathBuf) {
         .unwrap();
 }
 
-fn load(root: &Path, grades: Option<&str>) -> Result<Box<dyn Dataset>, String> {
+pub(super) fn load(root: &Path, grades: Option<&str>) -> Result<Box<dyn Dataset>, String> {
     let path = root.join("grades.json");
     if let Some(content) = grades {
         fs::write(&path, content).unwrap();
@@ -91,7 +91,7 @@ fn load(root: &Path, grades: Option<&str>) -> Result<Box<dyn Dataset>, String> {
         .map_err(|error| error.to_string().replace(&shown, "ROOT"))
 }
 
-fn fault(root: &Path) -> String {
+pub(super) fn fault(root: &Path) -> String {
     load(root, None).map(|data| data.provenance().layout).unwrap_err()
 }
 

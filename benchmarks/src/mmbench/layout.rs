@@ -15,6 +15,7 @@ use crate::error::DataError;
 use crate::picture::Picture;
 use crate::sample::{Sample, SampleId};
 use crate::source::DataSource;
+use crate::tsv::present;
 
 /// The names under which the organisers and VLMEvalKit publish the splits.
 const NAMES: [(&str, &str); 4] = [
@@ -26,12 +27,6 @@ const NAMES: [(&str, &str); 4] = [
 
 /// How many rows the later `dev` and `test` have.
 const LATER_ROWS: [usize; 2] = [4329, 6666];
-
-/// What pandas reads as missing unless told otherwise.
-const MISSING: [&str; 19] = [
-    "", "#N/A", "#N/A N/A", "#NA", "-1.#IND", "-1.#QNAN", "-NaN", "-nan", "1.#IND", "1.#QNAN", "<NA>", "N/A", "NA",
-    "NULL", "NaN", "None", "n/a", "nan", "null",
-];
 
 /// A file, or the files of a table, that hold one split.
 pub(super) struct Candidate {
@@ -136,11 +131,6 @@ pub(super) fn split_of_rows(said: &str, rows: usize) -> Option<&'static str> {
         ("test", true) => Some("test-en"),
         _ => None,
     }
-}
-
-/// The cell as pandas gives it: `None` where it is missing.
-pub(super) fn present(cell: Option<String>) -> Option<String> {
-    cell.filter(|text| !MISSING.contains(&text.as_str()))
 }
 
 /// A row of its cells by column. `labelled` says whether the table has a column `answer`.

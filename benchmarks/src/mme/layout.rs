@@ -7,6 +7,7 @@
 //! | official release | `MME_Benchmark_release_version/<subtask>/`, or the subtasks' folders in the folder itself |
 //! | evaluation tool | `eval_tool/Your_Results/<subtask>.txt` |
 //! | lmms-lab Parquet | `data/test-*.parquet` |
+//! | VLMEvalKit | `MME.tsv` |
 
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
@@ -15,7 +16,7 @@ use std::sync::Arc;
 use serde::Deserialize;
 
 use super::truth::{Truth, text_stem};
-use super::{ALL, Mme, MmeData, Question, RELEASE_SUFFIX, SUFFIX, Subtask, parquet_files};
+use super::{ALL, Mme, MmeData, Question, RELEASE_SUFFIX, SUFFIX, Subtask, parquet_files, tsv_file};
 use crate::benchmark::{Benchmark, Provenance, SourceFile};
 use crate::error::DataError;
 use crate::jsonl::{self, Record};
@@ -69,7 +70,7 @@ pub(super) fn load(source: &DataSource) -> Result<MmeData, DataError> {
     let folders = source.folders(Mme.task().id())?;
     let mut unlabelled = None;
     for folder in &folders {
-        for read in [llava, official, parquet_files::lmms_lab] {
+        for read in [llava, official, parquet_files::lmms_lab, tsv_file::vlmevalkit] {
             let Some(data) = read(folder, source.images.as_deref())? else {
                 continue;
             };
@@ -82,7 +83,10 @@ pub(super) fn load(source: &DataSource) -> Result<MmeData, DataError> {
     match unlabelled {
         Some(data) => of_split(data, source),
         None => Err(DataError::NotFound {
-            what: format!("MME (`{LLAVA_QUESTIONS}`, the release's folders or lmms-lab's Parquet files)"),
+            what: format!(
+                "MME (`{LLAVA_QUESTIONS}`, the release's folders, lmms-lab's Parquet files or `{}`)",
+                tsv_file::FILE
+            ),
             searched: folders,
             remedy: Mme.data_hint().to_owned(),
         }),

@@ -392,7 +392,7 @@ fn nothing_there_says_what_to_download() {
     let root = tempfile::tempdir().unwrap();
     let error = fault(root.path());
     assert!(
-        error.starts_with("MME (`llava_mme.jsonl`, the release's folders or"),
+        error.starts_with("MME (`llava_mme.jsonl`, the release's folders, "),
         "{error}"
     );
     assert!(

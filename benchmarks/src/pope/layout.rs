@@ -5,13 +5,14 @@
 //! | LLaVA | `llava_pope_test.jsonl`, labels in `coco/`; joined by category, picture and question |
 //! | official | `coco_pope_{random,popular,adversarial}.json` in `coco/`, `output/coco/` or the folder itself |
 //! | lmms-lab Parquet | `data/test-*.parquet`, else `Full/{random,popular,adversarial}-*.parquet` |
+//! | VLMEvalKit | `POPE.tsv`; it names no picture, so sample ids are `row/<n>` |
 
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use super::label_files::LLAVA_QUESTIONS;
-use super::{Category, Pope, PopeData, Question, QuestionIds, label_files, object, parquet_files};
+use super::{Category, Pope, PopeData, Question, QuestionIds, label_files, object, parquet_files, tsv_file};
 use crate::benchmark::{Benchmark, Provenance, SourceFile};
 use crate::error::DataError;
 use crate::picture::Picture;
@@ -49,7 +50,12 @@ pub(super) fn load(source: &DataSource) -> Result<PopeData, DataError> {
     let folders = source.folders(Pope.task().id())?;
     let mut found = Vec::new();
     for folder in &folders {
-        for read in [label_files::llava, label_files::official, parquet_files::lmms_lab] {
+        for read in [
+            label_files::llava,
+            label_files::official,
+            parquet_files::lmms_lab,
+            tsv_file::vlmevalkit,
+        ] {
             let Some(data) = read(folder, source.images.as_deref())? else {
                 continue;
             };
@@ -69,7 +75,10 @@ pub(super) fn load(source: &DataSource) -> Result<PopeData, DataError> {
         )));
     }
     Err(DataError::NotFound {
-        what: format!("POPE (`{LLAVA_QUESTIONS}`, `coco_pope_*.json` or lmms-lab's Parquet files)"),
+        what: format!(
+            "POPE (`{LLAVA_QUESTIONS}`, `coco_pope_*.json`, lmms-lab's Parquet files or `{}`)",
+            tsv_file::FILE
+        ),
         searched: folders,
         remedy: Pope.data_hint().to_owned(),
     })

@@ -5,12 +5,13 @@
 //! | LLaVA | `llava_textvqa_val_v051_ocr.jsonl`; references from `TextVQA_0.5.1_val.json` where it is there |
 //! | official | `TextVQA_0.5.1_val.json`; OCR tokens from `TextVQA_Rosetta_OCR_v0.2_val.json` where it is there |
 //! | lmms-lab Parquet | `validation-*.parquet` in `data/`, `default/` or the folder itself |
+//! | VLMEvalKit | `TextVQA_VAL.tsv`; it names no picture, so sample ids are `row/<n>`, and has no OCR tokens |
 
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use super::{ANNOTATION, LLAVA_QUESTIONS, SPLIT, Textvqa, TextvqaData, json_files, parquet_files, sample_id};
+use super::{ANNOTATION, LLAVA_QUESTIONS, SPLIT, Textvqa, TextvqaData, json_files, parquet_files, sample_id, tsv_file};
 use crate::benchmark::{Benchmark, Provenance, SourceFile};
 use crate::error::DataError;
 use crate::picture::Picture;
@@ -32,7 +33,8 @@ pub(super) struct Row {
     pub(super) source_id: String,
     /// The annotation's own number, where the layout has it.
     pub(super) number: Option<String>,
-    pub(super) image_id: String,
+    /// `None` where the layout does not name pictures.
+    pub(super) image_id: Option<String>,
     pub(super) question: String,
     /// OCR tokens joined by `, `.
     pub(super) ocr: Option<String>,
@@ -66,14 +68,22 @@ pub(super) fn load(source: &DataSource) -> Result<TextvqaData, DataError> {
     }
     let folders = source.folders(Textvqa.task().id())?;
     for folder in &folders {
-        for read in [json_files::llava, json_files::official, parquet_files::lmms_lab] {
+        for read in [
+            json_files::llava,
+            json_files::official,
+            parquet_files::lmms_lab,
+            tsv_file::vlmevalkit,
+        ] {
             if let Some(data) = read(folder, source.images.as_deref())? {
                 return Ok(data);
             }
         }
     }
     Err(DataError::NotFound {
-        what: format!("TextVQA (`{LLAVA_QUESTIONS}`, `{ANNOTATION}` or lmms-lab's Parquet files)"),
+        what: format!(
+            "TextVQA (`{LLAVA_QUESTIONS}`, `{ANNOTATION}`, lmms-lab's Parquet files or `{}`)",
+            tsv_file::FILE
+        ),
         searched: folders,
         remedy: Textvqa.data_hint().to_owned(),
     })
@@ -88,8 +98,11 @@ pub(super) fn assemble(rows: Vec<Row>, origin: Origin) -> Result<TextvqaData, Da
     let mut by_number = HashMap::new();
     let mut records = Vec::with_capacity(rows.len());
     for (index, row) in rows.into_iter().enumerate() {
-        let id = sample_id(&row.image_id, &row.question);
-        if let Some(earlier) = by_id.insert(id.clone(), index) {
+        let id = match &row.image_id {
+            Some(image_id) => SampleId::new(sample_id(image_id, &row.question)),
+            None => SampleId::row(index),
+        };
+        if let Some(earlier) = by_id.insert(id.to_string(), index) {
             let first = records.get(earlier).map_or("", String::as_str);
             return Err(row.fault(format!("asks the same as {first} (`{id}`); delete one of the two")));
         }
@@ -106,7 +119,7 @@ pub(super) fn assemble(rows: Vec<Row>, origin: Origin) -> Result<TextvqaData, Da
         ocr.push(row.ocr);
         records.push(row.place.1);
         samples.push(Sample {
-            id: SampleId::new(id),
+            id,
             source_id: row.source_id,
             pictures: vec![row.picture],
             question: row.question,

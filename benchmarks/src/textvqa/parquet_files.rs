@@ -79,7 +79,7 @@ fn add_rows(
             question: text("question")?.to_owned(),
             source_id: number.clone(),
             number: Some(number),
-            image_id,
+            image_id: Some(image_id),
             ocr: tokens
                 .as_ref()
                 .and_then(|tokens| tokens.get(row))

@@ -380,7 +380,7 @@ fn nothing_there_and_other_splits_are_told() {
     let root = tempfile::tempdir().unwrap();
     let error = fault(root.path());
     assert!(
-        error.starts_with("TextVQA (`llava_textvqa_val_v051_ocr.jsonl`, `TextVQA_0.5.1_val.json` or"),
+        error.starts_with("TextVQA (`llava_textvqa_val_v051_ocr.jsonl`, `TextVQA_0.5.1_val.json`, "),
         "{error}"
     );
     let mut source = source(root.path());

@@ -5,7 +5,7 @@ use std::path::Path;
 use serde::Deserialize;
 use serde_json::Value;
 
-use super::layout::{Assembly, Label, Row, picture_folders, stem};
+use super::layout::{Assembly, Label, Name, Row, picture_folders, stem};
 use super::{PROMPT_SUFFIX, Split, VizwizData};
 use crate::error::DataError;
 use crate::json_document;
@@ -62,7 +62,7 @@ pub(super) fn llava(folder: &Path, split: Split, images: Option<&Path>) -> Resul
         })?;
         let row = Row {
             position: Some(position),
-            stem: stem(&value.image).map_err(fault)?,
+            name: Name::Picture(stem(&value.image).map_err(fault)?),
             question: question.to_owned(),
             picture: pictures.picture(&value.image, &value.image),
             label: None,
@@ -105,16 +105,18 @@ pub(super) fn official(folder: &Path, split: Split, images: Option<&Path>) -> Re
         let label = match question.answers {
             Some(answers) => Some(Label {
                 answers: answers.into_iter().map(|answer| answer.answer).collect(),
-                answer_type: question
-                    .answer_type
-                    .ok_or_else(|| fault("missing field `answer_type`".to_owned()))?,
+                answer_type: Some(
+                    question
+                        .answer_type
+                        .ok_or_else(|| fault("missing field `answer_type`".to_owned()))?,
+                ),
                 answerable,
             }),
             None => None,
         };
         let row = Row {
             position: Some(position.to_string()),
-            stem: stem(&question.image).map_err(fault)?,
+            name: Name::Picture(stem(&question.image).map_err(fault)?),
             question: question.question,
             picture: pictures.picture(&question.image, &question.image),
             label,

@@ -6,11 +6,12 @@
 //! | LLaVA | `llava_test.jsonl`, the questions of test |
 //! | official | `test.json`, `val.json` in the folder, `Annotations/` or `annotations/` |
 //! | lmms-lab Parquet | `test-*.parquet`, `val-*.parquet` in `data/`, `default/` or the folder itself |
+//! | VLMEvalKit | `VizWiz.tsv`: val where it has answers; it names no picture, so sample ids are `row/<n>` |
 
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 
-use super::{AnswerType, Labels, Split, Vizwiz, VizwizData, json_files, parquet_files};
+use super::{AnswerType, Labels, Split, Vizwiz, VizwizData, json_files, parquet_files, tsv_file};
 use crate::benchmark::{Benchmark, Provenance, SourceFile};
 use crate::error::DataError;
 use crate::picture::Picture;
@@ -21,18 +22,26 @@ use crate::source::{DataSource, PictureFolders};
 pub(super) struct Row {
     /// Its position in the organisers' file, where the layout has it.
     pub(super) position: Option<String>,
-    /// The picture's name without folder and suffix.
-    pub(super) stem: String,
+    pub(super) name: Name,
     pub(super) question: String,
     pub(super) picture: Picture,
     /// `None` where the layout has none.
     pub(super) label: Option<Label>,
 }
 
+/// What the layout calls a question.
+pub(super) enum Name {
+    /// As its picture, without folder and suffix.
+    Picture(String),
+    /// In a way of its own.
+    Own(String),
+}
+
 /// A question's annotation.
 pub(super) struct Label {
     pub(super) answers: Vec<String>,
-    pub(super) answer_type: String,
+    /// `None` where the layout does not say.
+    pub(super) answer_type: Option<String>,
     /// `None` where the layout does not say.
     pub(super) answerable: Option<bool>,
 }
@@ -55,7 +64,12 @@ pub(super) fn load(source: &DataSource) -> Result<VizwizData, DataError> {
     };
     for folder in &folders {
         for split in &splits {
-            for read in [json_files::llava, json_files::official, parquet_files::lmms_lab] {
+            for read in [
+                json_files::llava,
+                json_files::official,
+                parquet_files::lmms_lab,
+                tsv_file::vlmevalkit,
+            ] {
                 if let Some(data) = read(folder, *split, source.images.as_deref())? {
                     return Ok(data);
                 }
@@ -69,8 +83,9 @@ pub(super) fn load(source: &DataSource) -> Result<VizwizData, DataError> {
         .unwrap_or_default();
     Err(DataError::NotFound {
         what: format!(
-            "VizWiz{of_split} (`{}`, `test.json`, `val.json` or lmms-lab's Parquet files)",
-            json_files::LLAVA_QUESTIONS
+            "VizWiz{of_split} (`{}`, `test.json`, `val.json`, lmms-lab's Parquet files or `{}`)",
+            json_files::LLAVA_QUESTIONS,
+            tsv_file::FILE
         ),
         searched: folders,
         remedy: Vizwiz.data_hint().to_owned(),
@@ -93,8 +108,12 @@ impl Assembly {
     /// Adds a question; faults are in words for a message.
     pub(super) fn add(&mut self, row: Row) -> Result<(), String> {
         let index = self.samples.len();
-        if self.by_id.insert(row.stem.clone(), index).is_some() {
-            return Err(format!("picture `{}` stands here for the second time", row.stem));
+        let (id, source_id) = match row.name {
+            Name::Picture(stem) => (SampleId::new(stem.as_str()), stem),
+            Name::Own(name) => (SampleId::row(index), name),
+        };
+        if self.by_id.insert(id.to_string(), index).is_some() {
+            return Err(format!("picture `{id}` stands here for the second time"));
         }
         if let Some(position) = &row.position
             && self.by_position.insert(position.clone(), index).is_some()
@@ -110,17 +129,18 @@ impl Assembly {
             (None, None) => {}
             (Some(labels), Some(label)) => {
                 labels.references.push(label.answers.iter().map(String::as_str))?;
-                labels.answer_types.push(AnswerType::parse(&label.answer_type)?);
+                let answer_type = label.answer_type.as_deref().map(AnswerType::parse);
+                labels.answer_types.push(answer_type.transpose()?);
                 labels.answerable.push(label.answerable);
-                category = Some(label.answer_type);
+                category = label.answer_type;
                 reference = Some(labels.references.shown(index));
             }
             (Some(_), None) => return Err("no reference answers, the rows before have them".to_owned()),
             (None, Some(_)) => return Err("reference answers, the rows before have none".to_owned()),
         }
         self.samples.push(Sample {
-            source_id: row.position.unwrap_or_else(|| row.stem.clone()),
-            id: SampleId::new(row.stem),
+            source_id: row.position.unwrap_or(source_id),
+            id,
             pictures: vec![row.picture],
             question: row.question,
             category,

@@ -3,7 +3,7 @@
 use std::path::Path;
 use std::sync::Arc;
 
-use super::layout::{Assembly, Label, Row, picture_folders, stem};
+use super::layout::{Assembly, Label, Name, Row, picture_folders, stem};
 use super::{Split, VizwizData};
 use crate::error::DataError;
 use crate::parquet::{ParquetPictures, TextColumns, TextLists, shards, source_file};
@@ -54,7 +54,7 @@ fn add_rows(path: &Path, store: Arc<dyn PictureStore>, assembly: &mut Assembly) 
         let label = match answers.as_ref().and_then(|answers| answers.get(row)) {
             Some(answers) if !answers.is_empty() => Some(Label {
                 answers,
-                answer_type: text("category")?.to_owned(),
+                answer_type: Some(text("category")?.to_owned()),
                 answerable: None,
             }),
             _ => None,
@@ -63,7 +63,7 @@ fn add_rows(path: &Path, store: Arc<dyn PictureStore>, assembly: &mut Assembly) 
             position: None,
             question: text("question")?.to_owned(),
             picture: Picture::stored(format!("{stem}.jpg"), store.clone(), row),
-            stem,
+            name: Name::Picture(stem),
             label,
         };
         assembly.add(question).map_err(fault)?;

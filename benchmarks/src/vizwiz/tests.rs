@@ -437,7 +437,7 @@ fn faulty_files_are_named() {
     let root = tempfile::tempdir().unwrap();
     let error = fault(root.path());
     assert!(
-        error.starts_with("VizWiz (`llava_test.jsonl`, `test.json`, `val.json` or lmms-lab's"),
+        error.starts_with("VizWiz (`llava_test.jsonl`, `test.json`, `val.json`, lmms-lab's"),
         "{error}"
     );
     for (from, to, expected) in [
