@@ -59,7 +59,7 @@ impl Model {
     /// Every file that an answer depends on.
     pub fn files(&self) -> Vec<PathBuf> {
         match &self.kind {
-            Kind::Replay(file) => vec![file.path.clone()],
+            Kind::Replay(file) => prediction_files(&file.path),
             #[cfg(feature = "libtorch")]
             Kind::Checkpoint(runner) => runner.files(),
         }
@@ -133,6 +133,19 @@ fn replay(dataset: &dyn Dataset, file: &PredictionFile) -> Result<Replay, Fault>
         })
         .collect();
     Ok(Replay::new(answers))
+}
+
+/// The file itself, or the files of an MME result folder.
+fn prediction_files(path: &Path) -> Vec<PathBuf> {
+    let Ok(entries) = std::fs::read_dir(path) else {
+        return vec![path.to_owned()];
+    };
+    let mut files: Vec<PathBuf> = entries
+        .filter_map(|entry| Some(entry.ok()?.path()))
+        .filter(|path| path.is_file())
+        .collect();
+    files.sort();
+    files
 }
 
 fn name(path: &Path, replayed: bool) -> String {

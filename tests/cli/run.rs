@@ -441,3 +441,44 @@ fn prompts_are_worded_as_in_the_papers_and_the_harnesses() {
     }
     insta::assert_snapshot!(shown);
 }
+
+#[test]
+fn a_folder_of_mme_results_can_be_replayed() {
+    let Some(data) = crate::command::reference_data("a_folder_of_mme_results_can_be_replayed") else {
+        return;
+    };
+    let out = tempfile::tempdir().unwrap();
+    let data = data.join("llava-eval").display().to_string();
+    let results = out.path().join("llava-13b").display().to_string();
+    let answers = format!("{data}/MME/answers/llava-v1.5-13b.jsonl");
+    let export = [
+        "export",
+        "--task",
+        "mme",
+        "--data",
+        &data,
+        "--answers",
+        &answers,
+        "--out",
+        &results,
+    ];
+    let exported = vila_bench(export);
+    assert_eq!(exported.status, 0, "{}", exported.stderr);
+    let runs = out.path().join("runs").display().to_string();
+    let run = [
+        "run",
+        "--adapter",
+        "replay",
+        "--model",
+        &results,
+        "--tasks",
+        "mme",
+        "--data",
+        &data,
+        "--out",
+        &runs,
+    ];
+    let ran = vila_bench(run);
+    assert_eq!(ran.status, 0, "{}", ran.stderr);
+    assert!(ran.stdout.contains("1531.32"), "{}", ran.stdout);
+}
