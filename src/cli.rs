@@ -31,6 +31,10 @@ pub enum Command {
     Data(DataCommand),
     /// Set runs beside published numbers
     Leaderboard(LeaderboardArgs),
+    /// Say whether one run is worse than another: paired on the same samples, with uncertainty and flips
+    Compare(CompareArgs),
+    /// Write what `compare` needs of a run into one small file that can be committed
+    Baseline(BaselineArgs),
     /// Show what the loader sees in a checkpoint, without loading weights
     Inspect(InspectArgs),
     /// Check this machine: libtorch, devices, threads, memory, folders
@@ -291,6 +295,65 @@ pub enum TableFormat {
     Md,
     Csv,
     Json,
+}
+
+#[derive(Debug, Args)]
+pub struct CompareArgs {
+    /// Run folder (`runs/<model>`, `runs/<model>/<task>@<split>`), folder of `score --out`, or file of `baseline`
+    #[arg(value_name = "BASE")]
+    pub base: PathBuf,
+    /// The same, of what is to be judged
+    #[arg(value_name = "CANDIDATE")]
+    pub candidate: PathBuf,
+    /// End with status 1 where a headline is significantly worse, or undefined in the candidate only
+    #[arg(long)]
+    pub fail_on_regression: bool,
+    /// Level of the tests, over all benchmarks compared (Holm)
+    #[arg(long, value_name = "P", default_value = "0.05", value_parser = probability)]
+    pub alpha: f64,
+    /// How much worse the candidate may be, in the metric's unit
+    #[arg(long, value_name = "M", default_value = "0", value_parser = distance)]
+    pub margin: f64,
+    /// Also say where the difference is certain to lie within this, in the metric's unit
+    #[arg(long, value_name = "D", value_parser = distance)]
+    pub equivalent_within: Option<f64>,
+    /// Benchmarks to compare, separated by commas; default: all, which both sides must hold
+    #[arg(long, value_name = "TASKS", value_parser = tasks)]
+    pub tasks: Option<TaskList>,
+    /// Compare the samples that both runs have a score for, where one has more
+    #[arg(long)]
+    pub common_only: bool,
+    /// What is printed: `md` for a pull request, `junit` for a CI server
+    #[arg(long, value_enum, default_value = "table")]
+    pub format: ComparisonFormat,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum ComparisonFormat {
+    Table,
+    Json,
+    Md,
+    Junit,
+}
+
+fn probability(text: &str) -> Result<f64, String> {
+    let value = text.parse().ok().filter(|p: &f64| *p > 0.0 && *p < 1.0);
+    value.ok_or_else(|| "give a number between 0 and 1".to_owned())
+}
+
+fn distance(text: &str) -> Result<f64, String> {
+    let value = text.parse().ok().filter(|d: &f64| d.is_finite() && *d >= 0.0);
+    value.ok_or_else(|| "give a number from 0".to_owned())
+}
+
+#[derive(Debug, Args)]
+pub struct BaselineArgs {
+    /// Run folders: `runs/<model>`, `runs/<model>/<task>@<split>` or folders of `score --out`
+    #[arg(required = true, value_name = "RUN")]
+    pub runs: Vec<PathBuf>,
+    /// The file
+    #[arg(long, value_name = "FILE")]
+    pub out: PathBuf,
 }
 
 #[derive(Debug, Args)]

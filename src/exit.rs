@@ -10,10 +10,14 @@ use crate::fault::Fault;
 pub enum Exit {
     /// Done.
     Done,
+    /// `compare --fail-on-regression` found one.
+    Regression,
     /// Finished, but samples are unanswered.
     Unanswered,
 }
 
+/// A regression was found.
+const REGRESSION: u8 = 1;
 /// Finished, but samples are unanswered.
 const UNANSWERED: u8 = 3;
 /// Wrong usage or bad input.
@@ -25,6 +29,7 @@ const BUG: u8 = 70;
 pub fn report(outcome: Result<Exit, Fault>) -> ExitCode {
     match outcome {
         Ok(Exit::Done) => ExitCode::SUCCESS,
+        Ok(Exit::Regression) => ExitCode::from(REGRESSION),
         Ok(Exit::Unanswered) => ExitCode::from(UNANSWERED),
         // A reader that went away, as in `vila-bench list published | head`, is no failure.
         Err(Fault::BrokenPipe) => ExitCode::SUCCESS,

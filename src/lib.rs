@@ -1,12 +1,13 @@
 //! The harness: ties a benchmark to a model and turns answers into tables.
 //!
 //! `cli` holds what can be typed, `commands` one file a command. A run passes through `plan` (what is asked, in
-//! which order), `journal` (answers as they come), `run_folder` (files on disk) and ends in `statistics` and
-//! `table`.
+//! which order), `journal` (answers as they come), `run_folder` (files on disk) and ends in `statistics`,
+//! `comparison` and `table`.
 
 mod artefact;
 mod cli;
 mod commands;
+mod comparison;
 mod exit;
 mod fault;
 mod hash;
@@ -24,6 +25,7 @@ mod run_folder;
 mod runner;
 mod samples;
 mod score_table;
+mod scorecard;
 mod statistics;
 mod table;
 mod task;

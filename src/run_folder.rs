@@ -15,6 +15,7 @@ use crate::journal::{self, Entry};
 use crate::manifest::Manifest;
 use crate::plan::Shard;
 use crate::results::Timings;
+use crate::scorecard;
 
 /// A run's folder.
 #[derive(Debug, Clone)]
@@ -55,6 +56,11 @@ impl RunFolder {
     /// The metrics of all shards.
     pub fn results(&self) -> PathBuf {
         self.path.join("results.json")
+    }
+
+    /// What a comparison needs, of all shards.
+    pub fn scorecard(&self) -> PathBuf {
+        self.path.join(scorecard::FILE)
     }
 
     /// One row a sample, of all shards.

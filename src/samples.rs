@@ -1,10 +1,11 @@
 //! `samples.parquet`: one row a sample, for notebooks. See `results/FORMATS.md` for every column.
 
 use std::collections::HashMap;
+use std::fs::File;
 use std::path::Path;
 
 use benchmarks::{Dataset, SampleScore, Score};
-use polars::prelude::{Column, DataFrame, ParquetWriter};
+use polars::prelude::{Column, DataFrame, ParquetReader, ParquetWriter, PolarsResult, SerReader as _};
 
 use crate::artefact;
 use crate::fault::Fault;
@@ -25,6 +26,56 @@ pub fn write(
             .map(drop)
             .map_err(std::io::Error::other)
     })
+}
+
+/// The texts of one row.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SampleText {
+    /// The question as the source spells it.
+    pub question: String,
+    /// The reference answer.
+    pub reference: Option<String>,
+    /// What was said.
+    pub answer: Option<String>,
+}
+
+/// Reads the texts of the rows with these ids.
+pub fn read(path: &Path, ids: &[&str]) -> Result<HashMap<String, SampleText>, Fault> {
+    let file = File::open(path).map_err(|error| Fault::read(path, &error))?;
+    let columns = ["id", "question", "reference", "answer"];
+    let wanted = columns.iter().map(|&name| name.to_owned()).collect();
+    let rows = ParquetReader::new(file)
+        .with_columns(Some(wanted))
+        .finish()
+        .and_then(|frame| texts(&frame, columns, ids));
+    rows.map_err(|error| {
+        Fault::User(format!(
+            "`{}` is no samples file of this version: {error}; run the same command again to have it rewritten",
+            path.display()
+        ))
+    })
+}
+
+fn texts(frame: &DataFrame, columns: [&str; 4], ids: &[&str]) -> PolarsResult<HashMap<String, SampleText>> {
+    let [id, question, reference, answer] = columns;
+    let [id, question, reference, answer] = [
+        frame.column(id)?.str()?,
+        frame.column(question)?.str()?,
+        frame.column(reference)?.str()?,
+        frame.column(answer)?.str()?,
+    ];
+    let mut found = HashMap::new();
+    for row in 0..frame.height() {
+        if let Some(id) = id.get(row).filter(|id| ids.contains(id)) {
+            let text = SampleText {
+                question: question.get(row).unwrap_or_default().to_owned(),
+                reference: reference.get(row).map(str::to_owned),
+                answer: answer.get(row).map(str::to_owned),
+            };
+            found.insert(id.to_owned(), text);
+        }
+    }
+    Ok(found)
 }
 
 fn frame(

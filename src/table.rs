@@ -113,11 +113,16 @@ impl Table {
     }
 }
 
-/// Text from data must not steer the reader's terminal: control characters are shown as `\u{1b}`.
+/// Text from data must not steer the reader's terminal: control characters and marks that turn the direction of writing
+/// are shown as `\u{1b}`.
 pub fn visible(text: &str) -> String {
+    let steers = |letter: char| {
+        letter.is_control()
+            || matches!(letter, '\u{61c}' | '\u{200e}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
+    };
     text.chars()
         .map(|letter| {
-            if letter.is_control() {
+            if steers(letter) {
                 letter.escape_default().to_string()
             } else {
                 letter.to_string()

@@ -1,5 +1,7 @@
 //! One file a command. Each takes its arguments and returns how it ended; results go to stdout, all else to stderr.
 
+mod baseline;
+mod compare;
 mod data;
 mod demo;
 mod doctor;
@@ -22,6 +24,8 @@ pub fn run(command: Command) -> Result<Exit, Fault> {
         Command::Score(args) => score::run(&args),
         Command::Export(args) => export::run(&args),
         Command::Data(DataCommand::Check(args)) => data::check(&args),
+        Command::Compare(args) => compare::run(&args),
+        Command::Baseline(args) => baseline::run(&args),
         Command::Leaderboard(args) => leaderboard::run(&args),
         Command::Inspect(args) => inspect::run(&args),
         Command::Doctor => doctor::run(),

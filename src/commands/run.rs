@@ -21,6 +21,7 @@ use crate::progress::{Progress, span};
 use crate::questions::Questions;
 use crate::results::{FORMAT, Results};
 use crate::run_folder::RunFolder;
+use crate::scorecard::Scorecard;
 use crate::{samples, score_table};
 
 /// How many failed samples are shown one by one.
@@ -100,8 +101,8 @@ impl TaskRun<'_> {
             let plan = self.plan(&self.folder.entries()?);
             stop = self.record(model, &plan, &mut journal, &mut manifest, interrupt)?;
         }
-        let exit = self.conclude(model, &plan)?;
-        stop.map_or(Ok(exit), Err)
+        let concluded = self.conclude(model, &plan, &manifest.identity);
+        stop.map_or(concluded, Err)
     }
 
     /// Asks, and keeps in the manifest what it took.
@@ -176,13 +177,13 @@ impl TaskRun<'_> {
     }
 
     /// Scores all answers in the folder, whoever gave them, and writes and prints the results.
-    fn conclude(&self, model: &Model, plan: &Plan) -> Result<Exit, Fault> {
+    fn conclude(&self, model: &Model, plan: &Plan, identity: &BTreeMap<String, String>) -> Result<Exit, Fault> {
         let dataset = self.questions.dataset();
         let entries = self.folder.entries()?;
         let answer = |sample: &benchmarks::Sample| entries.get(sample.id.as_str())?.answer.clone();
         let answers: Vec<Option<String>> = dataset.samples().iter().map(answer).collect();
         match dataset.score(&answers, Protocol::Paper) {
-            Ok(score) => self.write_results(model, &entries, &score)?,
+            Ok(score) => self.write_results(model, &entries, &score, identity)?,
             // The answers are what was asked for; where their labels are on a server or a judge must grade them,
             // the score comes later.
             Err(reason) => {
@@ -198,7 +199,13 @@ impl TaskRun<'_> {
         })
     }
 
-    fn write_results(&self, model: &Model, entries: &HashMap<String, Entry>, score: &Score) -> Result<(), Fault> {
+    fn write_results(
+        &self,
+        model: &Model,
+        entries: &HashMap<String, Entry>,
+        score: &Score,
+        identity: &BTreeMap<String, String>,
+    ) -> Result<(), Fault> {
         let dataset = self.questions.dataset();
         let mut results = Results::new(dataset, self.questions.task(), Protocol::Paper, score);
         results.model = Some(model.name().to_owned());
@@ -207,6 +214,9 @@ impl TaskRun<'_> {
         results.timings = self.folder.timings()?;
         samples::write(&self.folder.samples(), dataset, entries, Some(score))?;
         artefact::write_json(&self.folder.results(), &results)?;
+        let scorecard = Scorecard::new(dataset, self.questions.task(), Protocol::Paper, score);
+        let scorecard = scorecard.of_run(model.name(), identity);
+        Scorecard::write(&self.folder.scorecard(), &[scorecard])?;
 
         let mut out = std::io::stdout().lock();
         score_table::write(&mut out, &results)

@@ -13,6 +13,7 @@ use crate::fault::Fault;
 use crate::journal::Entry;
 use crate::results::Results;
 use crate::score_table;
+use crate::scorecard::Scorecard;
 use crate::{samples, task};
 
 /// Scores a prediction file and prints the metrics.
@@ -84,6 +85,8 @@ impl Scored<'_> {
         if let Some(folder) = &self.args.out {
             artefact::create_folder(folder)?;
             artefact::write_json(&folder.join(format!("results{mark}.json")), &results)?;
+            let scorecard = Scorecard::new(self.dataset, self.args.task, protocol, &score);
+            Scorecard::write(&folder.join(format!("scorecard{mark}.json")), &[scorecard])?;
             let entries = entries(self.dataset, self.outcomes);
             samples::write(
                 &folder.join(format!("samples{mark}.parquet")),

@@ -4,6 +4,7 @@
 #[cfg(feature = "libtorch")]
 mod checkpoint;
 mod command;
+mod compare;
 mod export;
 mod run;
 mod score;
