@@ -281,7 +281,7 @@ pub struct LeaderboardArgs {
     /// LLaVA-1.5 tables
     #[arg(long, value_name = "SOURCE_ID[/MODEL]", value_delimiter = ',')]
     pub against: Vec<String>,
-    /// What is printed
+    /// What is printed; `latex` needs the package booktabs
     #[arg(long, value_enum, default_value = "table")]
     pub format: TableFormat,
     /// Write there instead of stdout
@@ -295,6 +295,8 @@ pub enum TableFormat {
     Md,
     Csv,
     Json,
+    Latex,
+    Html,
 }
 
 #[derive(Debug, Args)]

@@ -1,5 +1,5 @@
 //! Published numbers: `results/published.csv` with its sources, and `metrics.csv`, which says which of our metrics
-//! each row is about. Compiled in, so that the command needs no data folder.
+//! each row is about; `tolerances.csv` says how far two runs of one checkpoint part. Compiled in, so that the command needs no data folder.
 
 use std::collections::HashMap;
 use std::sync::LazyLock;
@@ -12,6 +12,7 @@ use crate::fault::Fault;
 const PUBLISHED: &str = include_str!("../results/published.csv");
 const SOURCES: &str = include_str!("../results/sources.csv");
 const METRICS: &str = include_str!("../results/metrics.csv");
+const TOLERANCES: &str = include_str!("../results/tolerances.csv");
 
 /// The tables that a VILA or LLaVA-1.5 run is set beside unless others are named.
 pub const DEFAULT_SOURCES: &[&str] = &[
@@ -50,6 +51,29 @@ pub struct Published {
     pub shots: String,
     /// Remarks.
     pub notes: String,
+}
+
+impl Published {
+    /// Half of the last printed digit: the number before rounding lies at most this far away.
+    pub fn half_step(&self) -> f64 {
+        let decimals = self.value.split_once('.').map_or(0, |(_, decimals)| decimals.len());
+        0.5 * 10_f64.powi(-i32::try_from(decimals).unwrap_or(i32::MAX))
+    }
+}
+
+/// How far two runs of one checkpoint on one benchmark may part.
+#[derive(Debug, Clone, PartialEq, Deserialize)]
+pub struct Tolerance {
+    /// Benchmark.
+    pub benchmark: Task,
+    /// In the unit of the benchmark's headline.
+    pub tolerance: f64,
+    /// That unit.
+    pub unit: String,
+    /// Row of `sources.csv`: where the two runs are reported.
+    pub source_id: String,
+    /// What was seen there.
+    pub reason: String,
 }
 
 /// Where numbers were published.
@@ -100,6 +124,7 @@ pub struct PublishedNumbers {
     pub rows: Vec<Published>,
     /// Every source, in file order.
     pub sources: Vec<Source>,
+    tolerances: Vec<Tolerance>,
     mapping: HashMap<(String, String, String), Ours>,
 }
 
@@ -121,6 +146,9 @@ impl PublishedNumbers {
         let sources = csv::Reader::from_reader(SOURCES.as_bytes())
             .deserialize()
             .collect::<Result<_, _>>()?;
+        let tolerances = csv::Reader::from_reader(TOLERANCES.as_bytes())
+            .deserialize()
+            .collect::<Result<_, _>>()?;
         let mut mapping = HashMap::new();
         for row in csv::Reader::from_reader(METRICS.as_bytes()).deserialize() {
             let row: MetricRow = row?;
@@ -133,13 +161,23 @@ impl PublishedNumbers {
             };
             mapping.insert((row.benchmark, row.split, row.metric), ours);
         }
-        Ok(Self { rows, sources, mapping })
+        Ok(Self {
+            rows,
+            sources,
+            tolerances,
+            mapping,
+        })
     }
 
     /// What a row is in our terms; `None` for a row that `metrics.csv` forgot.
     pub fn ours(&self, row: &Published) -> Option<&Ours> {
         self.mapping
             .get(&(row.benchmark.clone(), row.split.clone(), row.metric.clone()))
+    }
+
+    /// How far two runs of one checkpoint on `task` may part.
+    pub fn tolerance(&self, task: Task) -> Option<&Tolerance> {
+        self.tolerances.iter().find(|row| row.benchmark == task)
     }
 
     /// The source of that id.
@@ -236,6 +274,31 @@ mod tests {
             assert!(numbers.source(&row.source_id).is_some(), "{}", row.source_id);
             assert!(row.value.parse::<f64>().is_ok_and(f64::is_finite), "{row:?}");
         }
+    }
+
+    #[test]
+    fn every_benchmark_has_a_tolerance_with_a_source() {
+        let numbers = PublishedNumbers::get().unwrap();
+        for &task in Task::ALL {
+            let row = numbers.tolerance(task).unwrap();
+            assert!(
+                row.tolerance > 0.0 && !row.reason.is_empty() && !row.unit.is_empty(),
+                "{row:?}"
+            );
+            assert!(numbers.source(&row.source_id).is_some(), "{row:?}");
+        }
+        assert_eq!(numbers.tolerances.len(), Task::ALL.len());
+    }
+
+    #[test]
+    fn the_step_is_that_of_the_last_printed_digit() {
+        let row = |value: &str| Published {
+            value: value.to_owned(),
+            ..PublishedNumbers::get().unwrap().rows.first().unwrap().clone()
+        };
+        assert_eq!(row("85.9").half_step(), 0.05);
+        assert_eq!(row("36").half_step(), 0.5);
+        assert_eq!(row("1509.3788").half_step(), 0.000_05);
     }
 
     #[test]

@@ -22,6 +22,16 @@ pub enum Align {
     Right,
 }
 
+impl Align {
+    /// Of a LaTeX `tabular`.
+    const fn letter(self) -> char {
+        match self {
+            Self::Left => 'l',
+            Self::Right => 'r',
+        }
+    }
+}
+
 /// A column.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Column {
@@ -47,11 +57,31 @@ pub const fn right(name: &'static str) -> Column {
     }
 }
 
+/// Text in a row and column.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Cell {
+    text: String,
+    best: bool,
+}
+
+impl Cell {
+    /// Marks the best value of its kind.
+    pub fn best(text: String) -> Self {
+        Self { text, best: true }
+    }
+}
+
+impl From<String> for Cell {
+    fn from(text: String) -> Self {
+        Self { text, best: false }
+    }
+}
+
 /// Rows of text under headings.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Table {
     columns: Vec<Column>,
-    rows: Vec<Vec<String>>,
+    rows: Vec<Vec<Cell>>,
 }
 
 impl Table {
@@ -64,22 +94,80 @@ impl Table {
     }
 
     /// Adds a row; one cell a column.
-    pub fn row(&mut self, cells: impl IntoIterator<Item = String>) {
-        self.rows.push(cells.into_iter().map(|cell| visible(&cell)).collect());
+    pub fn row<C: Into<Cell>>(&mut self, cells: impl IntoIterator<Item = C>) {
+        let cells = cells.into_iter().map(|cell| {
+            let cell: Cell = cell.into();
+            Cell {
+                text: visible(&cell.text),
+                ..cell
+            }
+        });
+        self.rows.push(cells.collect());
     }
 
-    /// For a terminal.
+    /// For a terminal; a star marks the best.
     pub fn write_text(&self, out: &mut dyn Write) -> io::Result<()> {
-        writeln!(out, "{}", trimmed(&self.drawn(UTF8_HORIZONTAL_ONLY)))
+        let mark = |cell: &Cell| {
+            if cell.best {
+                format!("*{}", cell.text)
+            } else {
+                cell.text.clone()
+            }
+        };
+        writeln!(out, "{}", trimmed(&self.drawn(UTF8_HORIZONTAL_ONLY, mark)))
     }
 
-    /// For a pull request.
+    /// For a pull request; the best is bold.
     pub fn write_markdown(&self, out: &mut dyn Write) -> io::Result<()> {
-        let mut escaped = self.clone();
-        for cell in escaped.rows.iter_mut().flatten() {
-            *cell = cell.replace('|', "\\|");
+        let mark = |cell: &Cell| {
+            let text = cell.text.replace('|', "\\|").replace('<', "&lt;");
+            if cell.best { format!("**{text}**") } else { text }
+        };
+        writeln!(out, "{}", trimmed(&self.drawn(ASCII_MARKDOWN, mark)))
+    }
+
+    /// For a paper, with the package `booktabs`; the best is bold.
+    pub fn write_latex(&self, out: &mut dyn Write) -> io::Result<()> {
+        let columns: String = self.columns.iter().map(|column| column.align.letter()).collect();
+        let names: Vec<String> = self.columns.iter().map(|column| latex(column.name)).collect();
+        writeln!(
+            out,
+            "\\begin{{tabular}}{{{columns}}}\n\\toprule\n{} \\\\\n\\midrule",
+            names.join(" & ")
+        )?;
+        for row in &self.rows {
+            let cells = row.iter().map(|cell| match (cell.best, latex(&cell.text)) {
+                (true, text) => format!("\\textbf{{{text}}}"),
+                (false, text) => text,
+            });
+            writeln!(out, "{} \\\\", cells.collect::<Vec<_>>().join(" & "))?;
         }
-        writeln!(out, "{}", trimmed(&escaped.drawn(ASCII_MARKDOWN)))
+        writeln!(out, "\\bottomrule\n\\end{{tabular}}")
+    }
+
+    /// For a page; the best is bold.
+    pub fn write_html(&self, out: &mut dyn Write) -> io::Result<()> {
+        writeln!(out, "<table>\n<thead>\n<tr>")?;
+        for column in &self.columns {
+            writeln!(out, "<th scope=\"col\">{}</th>", html(column.name))?;
+        }
+        writeln!(out, "</tr>\n</thead>\n<tbody>")?;
+        for row in &self.rows {
+            let cells = row.iter().zip(&self.columns).map(|(cell, column)| {
+                let text = html(&cell.text);
+                let text = if cell.best {
+                    format!("<strong>{text}</strong>")
+                } else {
+                    text
+                };
+                match column.align {
+                    Align::Left => format!("<td>{text}</td>"),
+                    Align::Right => format!("<td style=\"text-align: right\">{text}</td>"),
+                }
+            });
+            writeln!(out, "<tr>{}</tr>", cells.collect::<String>())?;
+        }
+        writeln!(out, "</tbody>\n</table>")
     }
 
     /// For a spreadsheet.
@@ -87,12 +175,12 @@ impl Table {
         let mut writer = csv::Writer::from_writer(out);
         writer.write_record(self.columns.iter().map(|column| column.name))?;
         for row in &self.rows {
-            writer.write_record(row)?;
+            writer.write_record(row.iter().map(|cell| &cell.text))?;
         }
         writer.flush()
     }
 
-    fn drawn(&self, preset: &str) -> String {
+    fn drawn(&self, preset: &str, mark: impl Fn(&Cell) -> String) -> String {
         let mut table = comfy_table::Table::new();
         table
             .load_preset(preset)
@@ -102,7 +190,7 @@ impl Table {
         }
         table.set_header(self.columns.iter().map(|column| column.name));
         for row in &self.rows {
-            table.add_row(row);
+            table.add_row(row.iter().map(&mark));
         }
         for (index, column) in self.columns.iter().enumerate() {
             if let (Align::Right, Some(drawn)) = (column.align, table.column_mut(index)) {
@@ -131,6 +219,29 @@ pub fn visible(text: &str) -> String {
         .collect()
 }
 
+fn latex(text: &str) -> String {
+    text.chars()
+        .map(|letter| match letter {
+            '&' | '%' | '$' | '#' | '_' | '{' | '}' => format!("\\{letter}"),
+            '~' => "\\textasciitilde{}".to_owned(),
+            '^' => "\\textasciicircum{}".to_owned(),
+            '\\' => "\\textbackslash{}".to_owned(),
+            '−' => "$-$".to_owned(),
+            '–' => "--".to_owned(),
+            _ => letter.to_string(),
+        })
+        .collect()
+}
+
+/// Text that stands for itself in a page and in an attribute.
+pub fn html(text: &str) -> String {
+    text.replace('&', "&amp;")
+        .replace('<', "&lt;")
+        .replace('>', "&gt;")
+        .replace('"', "&quot;")
+        .replace('\'', "&#39;")
+}
+
 fn trimmed(text: &str) -> String {
     let lines: Vec<&str> = text.lines().map(str::trim_end).collect();
     lines.join("\n")
@@ -142,8 +253,8 @@ mod tests {
 
     fn table() -> Table {
         let mut table = Table::new(&[left("model"), right("f1")]);
-        table.row(["a|b".to_owned(), "85.95".to_owned()]);
-        table.row(["\u{1b}[31mred".to_owned(), "9.1".to_owned()]);
+        table.row([Cell::from("a|b".to_owned()), Cell::best("85.95".to_owned())]);
+        table.row(["\u{1b}[31m<b>&_".to_owned(), "9.1".to_owned()]);
         table
     }
 
@@ -156,22 +267,45 @@ mod tests {
     #[test]
     fn formats() {
         let text_table = "\
-───────────────────────
- model              f1
-═══════════════════════
- a|b             85.95
- \\u{1b}[31mred     9.1
-───────────────────────
+──────────────────────────
+ model                 f1
+══════════════════════════
+ a|b               *85.95
+ \\u{1b}[31m<b>&_      9.1
+──────────────────────────
 ";
         assert_eq!(text(|out| table().write_text(out)), text_table);
         let markdown = "\
-| model         |    f1 |
-|---------------|-------|
-| a\\|b          | 85.95 |
-| \\u{1b}[31mred |   9.1 |
+| model              |        f1 |
+|--------------------|-----------|
+| a\\|b               | **85.95** |
+| \\u{1b}[31m&lt;b>&_ |       9.1 |
 ";
         assert_eq!(text(|out| table().write_markdown(out)), markdown);
-        let csv = "model,f1\na|b,85.95\n\\u{1b}[31mred,9.1\n";
+        let csv = "model,f1\na|b,85.95\n\\u{1b}[31m<b>&_,9.1\n";
         assert_eq!(text(|out| table().write_csv(out)), csv);
+        let latex = "\
+\\begin{tabular}{lr}
+\\toprule
+model & f1 \\\\
+\\midrule
+a|b & \\textbf{85.95} \\\\
+\\textbackslash{}u\\{1b\\}[31m<b>\\&\\_ & 9.1 \\\\
+\\bottomrule
+\\end{tabular}
+";
+        assert_eq!(text(|out| table().write_latex(out)), latex);
+        let page = text(|out| table().write_html(out));
+        assert!(
+            page.contains("<td style=\"text-align: right\"><strong>85.95</strong></td>"),
+            "{page}"
+        );
+        assert!(page.contains("<td>\\u{1b}[31m&lt;b&gt;&amp;_</td>"), "{page}");
+    }
+
+    #[test]
+    fn marks_that_turn_the_writing_round_are_shown() {
+        assert_eq!(visible("a\u{202e}b\u{2066}c\u{7}"), "a\\u{202e}b\\u{2066}c\\u{7}");
+        assert_eq!(visible("é 中 ل"), "é 中 ل");
     }
 }

@@ -6,5 +6,6 @@ mod checkpoint;
 mod command;
 mod compare;
 mod export;
+mod leaderboard;
 mod run;
 mod score;

@@ -294,7 +294,7 @@ fn leaderboard_marks_other_data_and_partial_runs() {
             format,
         ])
     };
-    for format in ["table", "md", "csv", "json"] {
+    for format in ["table", "md", "csv", "json", "latex", "html"] {
         insta::assert_snapshot!(
             format!("leaderboard_{format}"),
             board(format).shown(&[(out.path(), "OUT")])
