@@ -246,7 +246,7 @@ impl<'a> Pair<'a> {
             .iter()
             .filter(|pair| pair.0.is_some() || pair.1.is_some())
             .count();
-        let name = |scorecard: &Scorecard| scorecard.model.clone().unwrap_or_else(|| "prediction file".to_owned());
+        let name = |scorecard: &Scorecard| scorecard.model.clone().unwrap_or_default();
         Ok(Comparison {
             task: self.base.task,
             split: self.base.split.clone(),

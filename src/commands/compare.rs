@@ -78,7 +78,9 @@ type Folders = HashMap<(Task, String), PathBuf>;
 fn read(path: &Path) -> Result<(Vec<Scorecard>, Folders), Fault> {
     let mut folders = Folders::new();
     let mut scorecards = Vec::new();
-    for Found { scorecard, folder } in Scorecard::read_all(path)? {
+    for Found { mut scorecard, folder } in Scorecard::read_all(path)? {
+        // A loose prediction file has no model: it goes by its place.
+        scorecard.model.get_or_insert_with(|| path.display().to_string());
         if let Some(folder) = folder {
             folders.insert((scorecard.task, scorecard.split.clone()), folder);
         }
