@@ -33,6 +33,8 @@ pub enum Command {
     Leaderboard(LeaderboardArgs),
     /// Say whether one run is worse than another: paired on the same samples, with uncertainty and flips
     Compare(CompareArgs),
+    /// Say where the gap between a published number and a run's may come from: its answers under every other rule
+    Explain(ExplainArgs),
     /// Write what `compare` needs of a run into one small file that can be committed
     Baseline(BaselineArgs),
     /// Show what the loader sees in a checkpoint, without loading weights
@@ -346,6 +348,25 @@ fn probability(text: &str) -> Result<f64, String> {
 fn distance(text: &str) -> Result<f64, String> {
     let value = text.parse().ok().filter(|d: &f64| d.is_finite() && *d >= 0.0);
     value.ok_or_else(|| "give a number from 0".to_owned())
+}
+
+#[derive(Debug, Args)]
+pub struct ExplainArgs {
+    /// Run folder: `runs/<model>/<task>@<split>`
+    #[arg(value_name = "RUN")]
+    pub run: PathBuf,
+    /// Published number: source and model
+    #[arg(long, value_name = "SOURCE_ID/MODEL")]
+    pub against: String,
+    /// Folder with the data that the run was made with; default: the one that the run was given
+    #[arg(long, value_name = "ROOT")]
+    pub data: Option<PathBuf>,
+    /// Grades of the answers, for `mm-vet`
+    #[arg(long, value_name = "FILE")]
+    pub grades: Option<PathBuf>,
+    /// What is printed
+    #[arg(long, value_enum, default_value = "table")]
+    pub format: ScoreFormat,
 }
 
 #[derive(Debug, Args)]

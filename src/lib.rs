@@ -9,6 +9,7 @@ mod cli;
 mod commands;
 mod comparison;
 mod exit;
+mod explanation;
 mod fault;
 mod hash;
 mod interrupt;

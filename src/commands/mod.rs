@@ -5,6 +5,7 @@ mod compare;
 mod data;
 mod demo;
 mod doctor;
+mod explain;
 mod export;
 mod inspect;
 mod leaderboard;
@@ -24,6 +25,7 @@ pub fn run(command: Command) -> Result<Exit, Fault> {
         Command::Score(args) => score::run(&args),
         Command::Export(args) => export::run(&args),
         Command::Data(DataCommand::Check(args)) => data::check(&args),
+        Command::Explain(args) => explain::run(&args),
         Command::Compare(args) => compare::run(&args),
         Command::Baseline(args) => baseline::run(&args),
         Command::Leaderboard(args) => leaderboard::run(&args),

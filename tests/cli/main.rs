@@ -5,6 +5,7 @@
 mod checkpoint;
 mod command;
 mod compare;
+mod explain;
 mod export;
 mod leaderboard;
 mod run;
