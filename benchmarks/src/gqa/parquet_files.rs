@@ -11,7 +11,7 @@ use super::layout::{Found, Place};
 use super::question_file::Row;
 use crate::benchmark::SourceFile;
 use crate::error::DataError;
-use crate::parquet::{ParquetPictures, TextColumns, shards, source_file};
+use crate::parquet::{SplitPictures, TextColumns, shards, source_file};
 use crate::picture::{Picture, PictureStore};
 
 const COLUMNS: [&str; 9] = [
@@ -106,8 +106,9 @@ fn add_rows(path: &Path, rows: &mut Vec<Row>) -> Result<(), DataError> {
 /// The pictures of the other config by id; none where it is absent.
 fn stored_pictures(place: &Place<'_>, files: &mut Vec<SourceFile>) -> Result<HashMap<String, Picture>, DataError> {
     let mut pictures = HashMap::new();
+    let split = SplitPictures::new(place.picture_folders());
     for path in config(place, "images")?.unwrap_or_default() {
-        let store = Arc::new(ParquetPictures::open(&path, place.picture_folders())?);
+        let store = Arc::new(split.open(&path)?);
         let columns = TextColumns::read(&path, &["id"])?;
         for row in 0..columns.rows {
             let Some(id) = columns.get("id", row) else {

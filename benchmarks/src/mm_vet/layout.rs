@@ -20,7 +20,7 @@ use crate::benchmark::{Benchmark, Provenance, SourceFile};
 use crate::error::DataError;
 use crate::json_object;
 use crate::jsonl::{self, id_text};
-use crate::parquet::{ParquetPictures, TextColumns, shards, source_file};
+use crate::parquet::{SplitPictures, TextColumns, shards, source_file};
 use crate::picture::{Picture, PictureStore};
 use crate::python_text;
 use crate::sample::{Sample, SampleId};
@@ -179,12 +179,11 @@ fn lmms_lab(folder: &Path, images: Option<&Path>) -> Result<Option<MmVetData>, D
     let Some(paths) = paths else {
         return Ok(None);
     };
-    let looked_in = PictureFolders::new(folder, &PICTURE_FOLDERS, images);
+    let split = SplitPictures::new(PictureFolders::new(folder, &PICTURE_FOLDERS, images));
     let (mut rows, mut files) = (Vec::new(), Vec::new());
     for path in paths {
         let columns = TextColumns::read(&path, &PARQUET_COLUMNS)?;
-        let folders = PictureFolders::new(folder, &PICTURE_FOLDERS, images);
-        let store = Arc::new(ParquetPictures::open(&path, folders)?);
+        let store = Arc::new(split.open(&path)?);
         for row in 0..columns.rows {
             let fault = |what: String| DataError::Record {
                 path: path.clone(),
@@ -217,7 +216,7 @@ fn lmms_lab(folder: &Path, images: Option<&Path>) -> Result<Option<MmVetData>, D
         }
         files.push(source_file(&path)?);
     }
-    assemble(rows, "lmms-lab Parquet", files, looked_in.folders()).map(Some)
+    assemble(rows, "lmms-lab Parquet", files, &split.folders()).map(Some)
 }
 
 fn label_file(folder: &Path) -> Option<PathBuf> {

@@ -9,7 +9,7 @@ use sha2::{Digest, Sha256};
 use super::MmBenchData;
 use super::layout::{Candidate, Placed, assemble, row};
 use crate::error::DataError;
-use crate::parquet::{ParquetPictures, TextColumns, shards, source_file};
+use crate::parquet::{ParquetPictures, SplitPictures, TextColumns, shards, source_file};
 use crate::picture::{Picture, PictureStore};
 use crate::source::PictureFolders;
 
@@ -60,15 +60,14 @@ pub(super) fn find(folder: &Path) -> Result<Vec<Candidate>, DataError> {
 
 /// Reads the rows of a split.
 pub(super) fn read(candidate: &Candidate, folder: &Path, images: Option<&Path>) -> Result<MmBenchData, DataError> {
-    let looked_in = PictureFolders::new(folder, &PICTURE_FOLDERS, images);
+    let split = SplitPictures::new(PictureFolders::new(folder, &PICTURE_FOLDERS, images));
     let (mut rows, mut files) = (Vec::new(), Vec::new());
     for path in &candidate.paths {
-        let folders = PictureFolders::new(folder, &PICTURE_FOLDERS, images);
-        let store = Arc::new(ParquetPictures::open(path, folders)?);
+        let store = Arc::new(split.open(path)?);
         add_rows(path, candidate.split.starts_with("dev"), &store, &mut rows)?;
         files.push(source_file(path)?);
     }
-    assemble(rows, "lmms-lab Parquet", candidate.split, files, looked_in.folders())
+    assemble(rows, "lmms-lab Parquet", candidate.split, files, &split.folders())
 }
 
 fn add_rows(

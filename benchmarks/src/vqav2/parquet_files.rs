@@ -7,7 +7,7 @@ use std::sync::Arc;
 use super::layout::{Assembly, Label, Row, picture_folders, picture_name};
 use super::{Split, Vqav2Data};
 use crate::error::DataError;
-use crate::parquet::{ParquetPictures, TextColumns, TextLists, shards, source_file};
+use crate::parquet::{SplitPictures, TextColumns, TextLists, shards, source_file};
 use crate::picture::{Picture, PictureStore};
 
 /// Where the files lie.
@@ -33,12 +33,13 @@ pub(super) fn lmms_lab(folder: &Path, split: Split, images: Option<&Path>) -> Re
     let mut assembly = Assembly::default();
     let mut files = Vec::with_capacity(paths.len());
     let mut pictures = HashMap::new();
+    let stored = SplitPictures::new(picture_folders(folder, split, images));
     for path in &paths {
-        let store = ParquetPictures::open(path, picture_folders(folder, split, images))?;
+        let store = stored.open(path)?;
         add_rows(path, split, Arc::new(store), &mut pictures, &mut assembly)?;
         files.push(source_file(path)?);
     }
-    let folders = picture_folders(folder, split, images).folders().to_vec();
+    let folders = stored.folders();
     Ok(Some(assembly.finish("lmms-lab Parquet", split, folder, files, folders)))
 }
 
