@@ -14,8 +14,8 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use polars::prelude::{
-    BinaryChunked, Column, DataType, FileMetadataRef, ParallelStrategy, ParquetReader, PolarsResult, SerReader,
-    StringChunked,
+    BinaryChunked, Column, DataType, FileMetadata, FileMetadataRef, ParallelStrategy, ParquetReader, PolarsResult,
+    SerReader, StringChunked,
 };
 use sha2::{Digest, Sha256};
 
@@ -202,12 +202,36 @@ impl ParquetPictures {
         Ok(take(held.insert(window), row - start))
     }
 
+    /// The file as if it had only the row groups with rows of the window at `start`, and how many rows are before
+    /// them. polars goes through the pages of every row group before a slice.
+    fn groups_of(&self, start: usize) -> (FileMetadata, usize) {
+        let mut before = 0;
+        let mut at = 0;
+        let mut groups = Vec::new();
+        for group in &self.metadata.row_groups {
+            let end = at + group.num_rows();
+            if end <= start {
+                before = end;
+            } else if at < start + WINDOW {
+                groups.push(group.clone());
+            }
+            at = end;
+        }
+        let metadata = FileMetadata {
+            num_rows: groups.iter().map(|group| group.num_rows()).sum(),
+            row_groups: groups,
+            ..FileMetadata::clone(&self.metadata)
+        };
+        (metadata, before)
+    }
+
     fn read_window(&self, start: usize) -> Result<Window, String> {
         let file = File::open(&self.path).map_err(|error| error.to_string())?;
+        let (metadata, before) = self.groups_of(start);
         let mut reader = ParquetReader::new(file);
-        reader.set_metadata(self.metadata.clone());
+        reader.set_metadata(Arc::new(metadata));
         let frame = reader
-            .with_slice(Some((start, WINDOW)))
+            .with_slice(Some((start - before, WINDOW)))
             .with_columns(Some(vec![IMAGE.to_owned()]))
             .read_parallel(ParallelStrategy::None)
             .finish()
@@ -421,6 +445,16 @@ mod tests {
         let held = pictures.split.window.lock().unwrap();
         let held = held.as_ref().unwrap();
         assert_eq!((held.start, held.bytes.as_ref().unwrap().len()), (100, WINDOW));
+    }
+
+    #[test]
+    fn of_the_row_groups_only_those_of_the_window_are_gone_through() {
+        let folder = tempfile::tempdir().unwrap();
+        let pictures = pictures(folder.path(), &table(folder.path(), 250));
+        for (start, before, rows) in [(0, 0, 105), (100, 98, 105), (200, 196, 54)] {
+            let (metadata, found) = pictures.groups_of(start);
+            assert_eq!((found, metadata.num_rows), (before, rows));
+        }
     }
 
     #[test]
