@@ -10,6 +10,7 @@ use serde::Deserialize;
 use super::{Question, object_file};
 use crate::benchmark::SourceFile;
 use crate::error::DataError;
+use crate::json_document;
 
 /// What the lists are where a question asks what two things have in common.
 pub(super) const COMMON: [&str; 3] = ["color", "material", "shape"];
@@ -35,7 +36,7 @@ pub(super) fn add(
     };
     let mut files = Vec::with_capacity(parts.len());
     for part in &parts {
-        let file = object_file::read(part, |id, choices: Choices| {
+        let file = json_document::members(part, |id, choices: Choices| {
             if let Some(question) = by_id.get(&id).and_then(|index| questions.get_mut(*index)) {
                 question.choices = Some(choices);
             }

@@ -7,6 +7,7 @@ use serde::Deserialize;
 use super::{Types, object_file};
 use crate::benchmark::SourceFile;
 use crate::error::DataError;
+use crate::json_document;
 
 /// A question as any layout gives it.
 #[derive(Debug, Default)]
@@ -103,12 +104,17 @@ pub(super) fn stem(tier: &str) -> String {
 }
 
 fn read_part(path: &Path, rows: &mut Vec<Row>) -> Result<SourceFile, DataError> {
-    object_file::read(path, |id, record: Record| {
+    json_document::members(path, |id, record: Record| {
         let types = record
             .types
             .map(|types| Types::parse(&types.structural, &types.semantic, &types.detailed));
+        let fault = |what| DataError::Record {
+            path: path.to_owned(),
+            record: format!("question {id}"),
+            what,
+        };
         rows.push(Row {
-            types: types.transpose().map_err(|what| format!("question {id}: {what}"))?,
+            types: types.transpose().map_err(fault)?,
             id,
             index: None,
             image_id: record.image_id,
