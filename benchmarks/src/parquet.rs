@@ -148,6 +148,18 @@ impl SplitPictures {
     ///
     /// A file that cannot be read, is no Parquet, or has no column of pictures.
     pub fn open(&self, path: &Path) -> Result<ParquetPictures, DataError> {
+        self.open_if_pictured(path)?.ok_or_else(|| DataError::File {
+            path: path.to_owned(),
+            what: format!("no column `{IMAGE}`; take the set with pictures"),
+        })
+    }
+
+    /// As [`open`](Self::open), `None` where the table has no column of pictures.
+    ///
+    /// # Errors
+    ///
+    /// A file that cannot be read, or is no Parquet.
+    pub fn open_if_pictured(&self, path: &Path) -> Result<Option<ParquetPictures>, DataError> {
         let fault = |what| DataError::File {
             path: path.to_owned(),
             what,
@@ -157,15 +169,15 @@ impl SplitPictures {
         let schema = reader.schema();
         let schema = schema.map_err(|error| fault(format!("not readable as Parquet: {}", first_line(&error))))?;
         if !schema.contains(IMAGE) {
-            return Err(fault(format!("no column `{IMAGE}`; take the set with pictures")));
+            return Ok(None);
         }
         let metadata = reader.get_metadata();
         let metadata = metadata.map_err(|error| fault(format!("not readable as Parquet: {}", first_line(&error))))?;
-        Ok(ParquetPictures {
+        Ok(Some(ParquetPictures {
             path: path.into(),
             metadata: metadata.clone(),
             split: self.clone(),
-        })
+        }))
     }
 }
 

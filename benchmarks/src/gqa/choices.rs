@@ -3,7 +3,7 @@
 //! `{tier}_choices.json` exists for train and val only.
 
 use std::collections::HashMap;
-use std::path::Path;
+use std::path::PathBuf;
 
 use serde::Deserialize;
 
@@ -24,14 +24,14 @@ pub(super) struct Choices {
     pub(super) plausible: Vec<String>,
 }
 
-/// Adds the choices in `folder` to the questions, which `by_id` finds. Gives the files, none where there are none.
+/// Adds the choices in the first of `folders` that has them to the questions, which `by_id` finds. Gives the files, none where there are none.
 pub(super) fn add(
-    folder: &Path,
+    folders: &[PathBuf],
     tier: &str,
     by_id: &HashMap<String, usize>,
     questions: &mut [Question],
 ) -> Result<Vec<SourceFile>, DataError> {
-    let Some(parts) = object_file::parts(folder, &format!("{tier}_choices")) else {
+    let Some(parts) = object_file::of_tier(folders, tier, "choices") else {
         return Ok(Vec::new());
     };
     let mut files = Vec::with_capacity(parts.len());

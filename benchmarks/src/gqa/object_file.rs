@@ -21,6 +21,16 @@ pub(super) fn parts(folder: &Path, stem: &str) -> Option<Vec<PathBuf>> {
     (!parts.is_empty()).then(|| parts.into_iter().map(|(_, path)| path).collect())
 }
 
+/// The files of what belongs to a tier's questions, in the first of `folders` that has them: `val_choices.json`, which
+/// is for `val_balanced` and `val_all` alike.
+pub(super) fn of_tier(folders: &[PathBuf], tier: &str, what: &str) -> Option<Vec<PathBuf>> {
+    let short = tier.split('_').next().unwrap_or(tier);
+    let stems = [format!("{tier}_{what}"), format!("{short}_{what}")];
+    folders
+        .iter()
+        .find_map(|folder| stems.iter().find_map(|stem| parts(folder, stem)))
+}
+
 #[cfg(test)]
 mod tests {
     use std::fs;
@@ -42,5 +52,20 @@ mod tests {
         let whole = folder.path().join("train.json");
         fs::write(&whole, "{}").unwrap();
         assert_eq!(parts(folder.path(), "train"), Some(vec![whole]));
+    }
+
+    #[test]
+    fn what_belongs_to_a_tier_is_called_by_its_first_word_or_by_all() {
+        let root = tempfile::tempdir().unwrap();
+        let folders = ["eval", ""].map(|sub| root.path().join(sub));
+        assert_eq!(of_tier(&folders, "val_balanced", "choices"), None);
+        for name in ["val_choices.json", "eval/val_choices.json", "val_balanced_choices.json"] {
+            fs::create_dir_all(root.path().join(name).parent().unwrap()).unwrap();
+            fs::write(root.path().join(name), "{}").unwrap();
+        }
+        let eval = root.path().join("eval/val_choices.json");
+        assert_eq!(of_tier(&folders, "val_balanced", "choices"), Some(vec![eval]));
+        let own = root.path().join("val_balanced_choices.json");
+        assert_eq!(of_tier(&folders[1..], "val_balanced", "choices"), Some(vec![own]));
     }
 }

@@ -1,5 +1,6 @@
 //! GQA's official question files, version 1.2 (`gqa.md`, section 2).
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use serde::Deserialize;
@@ -24,11 +25,13 @@ pub(super) struct Row {
     pub(super) steps: Option<usize>,
     /// Ids of entailed questions, `None` where the layout does not tell.
     pub(super) entailed: Option<Vec<String>>,
+    /// Ids of the objects to which the question and its full answer point.
+    pub(super) pointers: Vec<String>,
 }
 
 /// A tier's questions.
 pub(super) struct QuestionFile {
-    /// The folder in which they lie; choices lie beside them.
+    /// The folder in which they lie; what belongs to them may lie there too.
     pub(super) folder: PathBuf,
     pub(super) rows: Vec<Row>,
     pub(super) files: Vec<SourceFile>,
@@ -45,6 +48,17 @@ struct Record {
     entailed: Option<Vec<String>>,
     types: Option<TypeNames>,
     semantic: Option<Vec<Step>>,
+    annotations: Option<Annotations>,
+}
+
+/// Objects by the words that name them.
+#[derive(Default, Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Annotations {
+    #[serde(default)]
+    question: BTreeMap<String, String>,
+    #[serde(default)]
+    full_answer: BTreeMap<String, String>,
 }
 
 #[derive(Deserialize)]
@@ -113,6 +127,7 @@ fn read_part(path: &Path, rows: &mut Vec<Row>) -> Result<SourceFile, DataError> 
             record: format!("question {id}"),
             what,
         };
+        let pointed = record.annotations.unwrap_or_default();
         rows.push(Row {
             types: types.transpose().map_err(fault)?,
             id,
@@ -126,6 +141,11 @@ fn read_part(path: &Path, rows: &mut Vec<Row>) -> Result<SourceFile, DataError> 
                 .semantic
                 .map(|steps| steps.iter().filter(|step| step.counts()).count()),
             entailed: record.entailed,
+            pointers: pointed
+                .question
+                .into_values()
+                .chain(pointed.full_answer.into_values())
+                .collect(),
         });
         Ok(())
     })

@@ -1,6 +1,8 @@
-//! VQAv2 from the Parquet files of `lmms-lab/VQAv2` on Hugging Face.
+//! VQAv2 from the Parquet files of `lmms-lab/VQAv2` on Hugging Face, and from config `vqav2_val` of
+//! `lmms-lab/LMMs-Eval-Lite`, which has the same columns.
 
 use std::collections::HashMap;
+use std::ffi::OsStr;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -13,18 +15,26 @@ use crate::picture::{Picture, PictureStore};
 /// Where the files lie.
 const FOLDERS: [&str; 3] = ["data", "default", ""];
 
+/// The config of LMMs-Eval-Lite.
+const LITE: &str = "vqav2_val";
+
 const COLUMNS: [&str; 5] = ["question_id", "image_id", "question", "question_type", "answer_type"];
 
 /// The split's files; `None` where there are none in `folder`.
 pub(super) fn lmms_lab(folder: &Path, split: Split, images: Option<&Path>) -> Result<Option<Vqav2Data>, DataError> {
-    let name = match split {
-        Split::TestDev => "testdev",
-        Split::Val => "validation",
+    let (name, places) = match split {
+        Split::TestDev => ("testdev", FOLDERS.map(|sub| folder.join(sub)).to_vec()),
+        Split::Val => ("validation", FOLDERS.map(|sub| folder.join(sub)).to_vec()),
+        // Every config of that set has files of this name.
+        Split::ValLite if ["vqav2", LITE].map(OsStr::new).map(Some).contains(&folder.file_name()) => {
+            ("lite", vec![folder.join(LITE), folder.to_owned()])
+        }
+        Split::ValLite => ("lite", vec![folder.join(LITE)]),
     };
     let mut paths = None;
-    for sub in FOLDERS {
+    for place in places {
         if paths.is_none() {
-            paths = shards(&folder.join(sub), name)?;
+            paths = shards(&place, name)?;
         }
     }
     let Some(paths) = paths else {
@@ -39,8 +49,11 @@ pub(super) fn lmms_lab(folder: &Path, split: Split, images: Option<&Path>) -> Re
         add_rows(path, split, Arc::new(store), &mut pictures, &mut assembly)?;
         files.push(source_file(path)?);
     }
-    let folders = stored.folders();
-    Ok(Some(assembly.finish("lmms-lab Parquet", split, folder, files, folders)))
+    let layout = match split {
+        Split::TestDev | Split::Val => "lmms-lab Parquet",
+        Split::ValLite => "LMMs-Eval-Lite Parquet",
+    };
+    Ok(Some(assembly.finish(layout, split, folder, files, stored.folders())))
 }
 
 /// Adds the rows of one file. `pictures` holds by id the row that a picture is read from.

@@ -366,6 +366,28 @@ fn parquet_gives_what_the_official_files_give() {
 }
 
 #[test]
+fn lmms_eval_lite_is_a_split_of_its_own() {
+    for place in ["vqav2_val", "vqav2", "LMMs-Eval-Lite/vqav2_val"] {
+        let root = tempfile::tempdir().unwrap();
+        parquet(root.path().join(place).join("lite-00000-of-00001.parquet"), true);
+        let root = root.path().join(if place.starts_with("LMMs") { place } else { "" });
+        let data = load(&root, None).unwrap();
+        let found = data.provenance();
+        assert_eq!(
+            (found.layout, found.split.as_str()),
+            ("LMMs-Eval-Lite Parquet", "val-lite")
+        );
+        assert_eq!(data.samples()[1].pictures[0].key(), "COCO_val2014_000000000002.jpg");
+        assert!(data.score(&predictions(), Protocol::LmmsEval).is_ok());
+        assert!(load(&root, Some("val")).is_err());
+    }
+    // Of another benchmark.
+    let root = tempfile::tempdir().unwrap();
+    parquet(root.path().join("lite-00000-of-00001.parquet"), true);
+    assert!(load(root.path(), None).is_err());
+}
+
+#[test]
 fn predictions_are_matched_by_number_and_the_last_wins() {
     let root = tempfile::tempdir().unwrap();
     llava(root.path());
@@ -456,7 +478,10 @@ fn faulty_files_are_named() {
         "{error}"
     );
     let error = load(empty.path(), Some("vall")).map(|_| ()).unwrap_err();
-    assert_eq!(error, "unknown split `vall`; did you mean `val`? known: test-dev, val");
+    assert_eq!(
+        error,
+        "unknown split `vall`; did you mean `val`? known: test-dev, val, val-lite"
+    );
 }
 
 #[test]
