@@ -1,16 +1,17 @@
 //! GQA: compositional questions made from scene graphs, one right answer each.
 //!
 //! Hudson and Manning 2019, arXiv 1902.09506. Split `testdev-balanced`, 12,578 questions about 398 pictures, is
-//! behind the papers' number; the other tiers of version 1.2 are splits too (`val-balanced`, `testdev-all`, …). The
-//! number in tables is the share of balanced questions whose answer equals the right one, in per cent.
+//! behind the papers' number; the other tiers of version 1.2 are splits too (`val-balanced`, `testdev-all`, …), and
+//! `testdev-balanced-lite` is what LMMs-Eval-Lite took of the first. The number in tables is the share of balanced questions whose answer equals the right one, in per cent.
 //!
 //! Layouts, where each is looked for and how it is read: [`layout`]. Reading of answers: [`parse`]. Metrics, with
-//! the same meaning under every protocol: [`score`], and [`distribution`].
+//! the same meaning under every protocol: [`score`], [`distribution`] and [`grounding`].
 
 mod choices;
 mod distribution;
 #[cfg(test)]
 mod fixture;
+mod grounding;
 mod layout;
 #[cfg(test)]
 mod layout_tests;
@@ -36,6 +37,7 @@ use crate::source::DataSource;
 use crate::task::{PromptStyle, Protocol, Task};
 
 use choices::Choices;
+use grounding::Grounding;
 
 /// What LLaVA, VILA, lmms-eval and VLMEvalKit all append to a question.
 const PROMPT_SUFFIX: &str = "\nAnswer the question using a single word or phrase.";
@@ -43,7 +45,10 @@ const PROMPT_SUFFIX: &str = "\nAnswer the question using a single word or phrase
 /// The split behind the papers' number.
 const DEFAULT_SPLIT: &str = "testdev-balanced";
 
-/// How many questions that split has.
+/// LMMs-Eval-Lite's part of it.
+const LITE_SPLIT: &str = "testdev-balanced-lite";
+
+/// How many questions the default split has.
 const DEFAULT_SIZE: usize = 12_578;
 
 /// Released files that are known by their hash (section 10 of the page).
@@ -62,13 +67,14 @@ struct GqaData {
     provenance: Provenance,
     samples: Vec<Sample>,
     questions: Vec<Question>,
+    grounding: Grounding,
     by_id: HashMap<String, usize>,
     /// Where right answers were looked for in vain.
     unlabelled: Option<Vec<PathBuf>>,
 }
 
 /// What the scorer needs of a sample.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq)]
 struct Question {
     /// The right answer, `None` where the data do not give it.
     answer: Option<String>,
@@ -84,6 +90,8 @@ struct Question {
     /// The other questions whose answers follow from this one's, `None` where the layout does not tell.
     entailed: Option<Entailed>,
     choices: Option<Choices>,
+    /// The attention on what the question points to, where maps are there.
+    grounding: Option<f64>,
 }
 
 /// Questions that a right answer entails.
@@ -231,6 +239,12 @@ impl Dataset for GqaData {
         }
     }
 
+    fn remarks(&self) -> Vec<String> {
+        let of_model = (self.grounding == Grounding::Known)
+            .then_some("`grounding` is that of the model whose attention maps lie in these data, whatever the answers");
+        of_model.map(str::to_owned).into_iter().collect()
+    }
+
     fn locate(&self, prediction: &Prediction) -> Result<usize, Unlocated> {
         match &prediction.key {
             PredictionKey::Sample(id) => self.by_id.get(id).copied().ok_or(Unlocated::Unknown),
@@ -253,7 +267,7 @@ impl Dataset for GqaData {
                 remedy: "put the question file of GQA 1.2 there; test, challenge and submission have hidden answers"
                     .to_owned(),
             }),
-            None => score::score(&self.questions, answers, protocol),
+            None => score::score(&self.questions, self.grounding, answers, protocol),
         }
     }
 }

@@ -6,10 +6,10 @@ use std::path::Path;
 
 use serde::de::{DeserializeOwned, MapAccess, Visitor};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
-use sha2::{Digest, Sha256};
 
 use crate::benchmark::SourceFile;
 use crate::error::DataError;
+use crate::json_document;
 
 /// The members of an object in file order; a name may stand there twice.
 #[derive(Debug, PartialEq, Eq)]
@@ -47,15 +47,13 @@ impl<'de, T: Deserialize<'de>> Deserialize<'de> for Members<T> {
 
 /// Reads the file; `expected` says in words what it should hold.
 pub fn read<T: DeserializeOwned>(path: &Path, expected: &str) -> Result<(Vec<(String, T)>, SourceFile), DataError> {
-    let content = std::fs::read(path).map_err(|error| DataError::unreadable(path, &error))?;
-    let file = SourceFile {
-        path: path.to_owned(),
-        sha256: format!("{:x}", Sha256::digest(&content)),
-    };
-    let text = content.strip_prefix(b"\xEF\xBB\xBF").unwrap_or(&content);
-    let Members(members) = serde_json::from_slice(text).map_err(|error| DataError::File {
-        path: path.to_owned(),
-        what: format!("expected {expected}: {error}"),
+    let read = json_document::read::<Members<T>>(path);
+    let (Members(members), file) = read.map_err(|error| match error {
+        DataError::File { path, what } => DataError::File {
+            path,
+            what: format!("expected {expected}: {what}"),
+        },
+        other => other,
     })?;
     Ok((members, file))
 }
@@ -93,7 +91,7 @@ mod tests {
             ),
             (
                 "{\"a\": 1",
-                "`FILE`: expected numbers by id: EOF while parsing an object at line 1",
+                "`FILE`: expected numbers by id: cut off in the middle, at line 1 column 7",
             ),
         ];
         for (content, expected) in cases {

@@ -33,6 +33,7 @@ mod sheet;
 mod soft_accuracy;
 mod source;
 mod task;
+mod text_file;
 mod textvqa;
 mod tsv;
 mod vizwiz;

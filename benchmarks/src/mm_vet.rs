@@ -1,7 +1,7 @@
 //! MM-Vet: 218 open questions that need one to four of six capabilities, graded from 0 to 1 by GPT-4.
 //!
-//! Yu et al. 2023, arXiv 2308.02490. Split: `all`, the 218 questions of version 1. The number in tables is 100 times
-//! the mean grade, meant over the runs of the grader.
+//! Yu et al. 2023, arXiv 2308.02490. Splits: `all`, the 218 questions of version 1, and [`bard`], 168 of them. The
+//! number in tables is 100 times the mean grade over all, meant over the runs of the grader.
 //!
 //! An answer is not scored here but graded, by a model behind a server. Its grades lie in a file of the grader's
 //! format, `<model>_<grader>-grade-<n>runs.json`, which [`DataSource::grades`] names. Layouts: [`layout`]. What a
@@ -12,6 +12,7 @@
 //! harnesses come from other prompts and graders, so that only `paper` and `official` are built: a judgement that
 //! never gave a number is left out by the first and counts 0.0 in the second.
 
+mod bard;
 mod export;
 mod grader;
 mod grades;
@@ -23,7 +24,7 @@ mod published_tests;
 mod score;
 mod tsv_file;
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::{BTreeSet, HashMap, HashSet};
 
 pub use grader::{GRADER_TOKENS, Judgement, Verdict, grader_prompt};
 
@@ -46,7 +47,7 @@ const LMMS_EVAL_PREFIX: &str =
 /// How many questions there are.
 const QUESTIONS: usize = 218;
 
-/// The one split.
+/// The split of all questions.
 const SPLIT: &str = "all";
 
 /// Released files that are known by their hash (section 10 of the page).
@@ -78,6 +79,8 @@ struct MmVetData {
     /// `None` where the layout has no labels.
     capabilities: Option<Vec<BTreeSet<Capability>>>,
     by_id: HashMap<String, usize>,
+    /// Ids of questions that the split leaves out.
+    left_out: HashSet<String>,
     grades: Option<Grades>,
 }
 
@@ -141,6 +144,9 @@ impl Benchmark for MmVet {
             data.provenance.files.push(file);
             data.grades = Some(grades);
         }
+        if source.split.as_deref() == Some(bard::SPLIT) {
+            data = bard::subset(data, source)?;
+        }
         Ok(Box::new(data))
     }
 }
@@ -164,12 +170,14 @@ impl Dataset for MmVetData {
 
     fn locate(&self, prediction: &Prediction) -> Result<usize, Unlocated> {
         let index = match &prediction.key {
-            PredictionKey::Sample(id) => return self.by_id.get(id).copied().ok_or(Unlocated::Unknown),
-            PredictionKey::Question(id) => self.by_id.get(&sample_id(id)),
-            PredictionKey::Row(row) => return at_row(&self.samples, *row, prediction.prompt.as_deref(), stripped),
+            PredictionKey::Sample(id) => return self.position(id),
+            PredictionKey::Question(id) => self.position(&sample_id(id))?,
+            // lmms-eval's rows are those of all questions.
+            PredictionKey::Row(row) if self.left_out.is_empty() => {
+                return at_row(&self.samples, *row, prediction.prompt.as_deref(), stripped);
+            }
             _ => return Err(Unlocated::other_way(prediction)),
         };
-        let index = *index.ok_or(Unlocated::Unknown)?;
         let question = self.samples.get(index).map_or("", |sample| sample.question.as_str());
         match &prediction.prompt {
             Some(prompt) if !prompt.contains(python_text::strip(question)) => Err(Unlocated::Refused(format!(
@@ -216,6 +224,17 @@ impl Dataset for MmVetData {
 
     fn export(&self, answers: &[Option<String>]) -> Result<Export, DataError> {
         export::results(&self.samples, answers)
+    }
+}
+
+impl MmVetData {
+    /// Answers to all questions may be scored on a part of them.
+    fn position(&self, id: &str) -> Result<usize, Unlocated> {
+        match self.by_id.get(id) {
+            Some(index) => Ok(*index),
+            None if self.left_out.contains(id) => Err(Unlocated::PassedOver),
+            None => Err(Unlocated::Unknown),
+        }
     }
 }
 

@@ -1,7 +1,8 @@
 //! MMBench: multiple-choice questions on about twenty abilities, asked once for each rotation of their options.
 //!
 //! Liu et al. 2023, arXiv 2307.06281. Splits: `dev` and `test` of 2023-07-12 (4,377 and 6,718 rows; LLaVA-1.5 and VILA
-//! report `dev`), and the later `dev-en` and `test-en` (4,329 and 6,666 rows). The labels of the test splits are hidden.
+//! report `dev`), the later `dev-en` and `test-en` (4,329 and 6,666 rows), the same in Chinese, `dev-cn` and `test-cn`, and
+//! `cc`, about Chinese culture (2,040 rows). The labels of the test splits are hidden.
 //! The number in tables is 100 times the share of questions whose every rotation is answered rightly.
 //!
 //! Layouts, where each is looked for and how it is read: [`layout`], [`tsv`], [`parquet_files`], [`workbook`]. Parsing:
@@ -24,6 +25,7 @@ mod parquet_files;
 #[cfg(test)]
 mod published_tests;
 mod score;
+mod split;
 mod tsv;
 mod workbook;
 
@@ -39,9 +41,16 @@ use crate::python_text;
 use crate::sample::Sample;
 use crate::source::DataSource;
 use crate::task::{PromptStyle, Protocol, Task};
+use split::{Language, Split};
 
 /// The last line of LLaVA's and lmms-eval's prompts.
 const INSTRUCTION: &str = "Answer with the option's letter from the given choices directly.";
+
+/// The same of LLaVA's prompts in Chinese; the rest of a prompt is what the data are written in.
+const LLAVA_CHINESE: &str = "请直接回答选项字母。";
+
+/// The same of lmms-eval's prompts in Chinese, which say `There are several options:` all the same.
+const LMMS_EVAL_CHINESE: &str = "请直接使用所提供的选项字母作为答案回答。";
 
 /// The last line of VLMEvalKit's prompt, a space before its end.
 const KIT_INSTRUCTION: &str = "Please select the correct answer from the options above. \n";
@@ -77,6 +86,7 @@ enum Letter {
 #[derive(Debug)]
 struct MmBenchData {
     provenance: Provenance,
+    split: Split,
     samples: Vec<Sample>,
     questions: Vec<Question>,
     by_id: HashMap<String, usize>,
@@ -161,18 +171,20 @@ impl Dataset for MmBenchData {
 
     fn prompt(&self, index: usize, style: PromptStyle) -> String {
         match (self.samples.get(index), self.questions.get(index)) {
-            (Some(sample), Some(question)) => question.prompt(&sample.question, style),
+            (Some(sample), Some(question)) => question.prompt(&sample.question, style, self.split.language()),
             _ => String::new(),
         }
     }
 
     fn remarks(&self) -> Vec<String> {
-        match self.samples.len() {
-            DEV_ROWS => vec!["4,377 rows, the file of 2023-07-12, as in the papers".to_owned()],
-            rows => vec![format!(
-                "{rows} rows; the papers' file of 2023-07-12 has 4,377, later ones 4,329"
-            )],
-        }
+        let rows = self.samples.len();
+        vec![match (self.split, rows) {
+            (Split::Dev, DEV_ROWS) => "4,377 rows, the file of 2023-07-12, as in the papers".to_owned(),
+            (Split::DevCn | Split::TestCn | Split::Cc, _) => {
+                format!("{rows} rows in Chinese; the papers' MMBench is the English `dev` of 2023-07-12, 4,377 rows")
+            }
+            _ => format!("{rows} rows; the papers' file of 2023-07-12 has 4,377, later ones 4,329"),
+        }]
     }
 
     fn locate(&self, prediction: &Prediction) -> Result<usize, Unlocated> {
@@ -236,17 +248,22 @@ impl MmBenchData {
 }
 
 impl Question {
-    fn prompt(&self, question: &str, style: PromptStyle) -> String {
+    fn prompt(&self, question: &str, style: PromptStyle, language: Language) -> String {
         let listed = self.listed();
         let hint = self.hint.as_deref();
+        let instruction = |chinese| match language {
+            Language::English => INSTRUCTION,
+            Language::Chinese => chinese,
+        };
         match style {
             PromptStyle::Paper => {
                 let hint = hint.map(|hint| format!("{hint}\n")).unwrap_or_default();
-                format!("{hint}{question}\n{listed}\n{INSTRUCTION}")
+                format!("{hint}{question}\n{listed}\n{}", instruction(LLAVA_CHINESE))
             }
             PromptStyle::LmmsEval => {
                 let hint = hint.map(|hint| format!("{hint} ")).unwrap_or_default();
-                format!("{hint}{question} There are several options:\n{listed}\n\n{INSTRUCTION}")
+                let instruction = instruction(LMMS_EVAL_CHINESE);
+                format!("{hint}{question} There are several options:\n{listed}\n\n{instruction}")
             }
             PromptStyle::VlmEvalKit => {
                 let hint = hint.map(|hint| format!("Hint: {hint}\n")).unwrap_or_default();
@@ -278,7 +295,7 @@ mod tests {
             answer: None,
             ability: None,
         };
-        let asked = |question: &Question, style| question.prompt("What?", style);
+        let asked = |question: &Question, style| question.prompt("What?", style, Language::English);
         let options = "A. mug\nB. two\nlines";
         let cases = [
             (
@@ -309,5 +326,12 @@ mod tests {
         for (style, _, without) in &cases {
             assert_eq!(asked(&question, *style), *without);
         }
+        let last_lines = ["请直接回答选项字母。", "请直接使用所提供的选项字母作为答案回答。"];
+        for ((style, _, without), last) in cases.iter().zip(last_lines) {
+            let asked = question.prompt("What?", *style, Language::Chinese);
+            assert_eq!(asked, without.replace(INSTRUCTION, last));
+        }
+        let (kit, _, without) = &cases[2];
+        assert_eq!(question.prompt("What?", *kit, Language::Chinese), *without);
     }
 }

@@ -1,8 +1,8 @@
 //! Parquet tables as the lmms-lab sets on Hugging Face have them: a few columns of text and an `image` column,
 //! `struct<bytes: binary, path: string>`.
 //!
-//! Columns are taken by name, others may be there, any value may be null. Pictures are never held all at once: a
-//! table keeps the rows about the one that was asked for last.
+//! Columns are taken by name, others may be there, any value may be null. Pictures are never held all at once: of all
+//! the tables of a split the rows about the one that was asked for last are kept.
 
 mod lists;
 
@@ -11,11 +11,11 @@ pub use lists::TextLists;
 use std::fs::File;
 use std::io::Read;
 use std::path::{Path, PathBuf};
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use polars::prelude::{
-    BinaryChunked, Column, DataType, FileMetadataRef, ParallelStrategy, ParquetReader, PolarsResult, SerReader,
-    StringChunked,
+    BinaryChunked, Column, DataType, FileMetadata, FileMetadataRef, ParallelStrategy, ParquetReader, PolarsResult,
+    SerReader, StringChunked,
 };
 use sha2::{Digest, Sha256};
 
@@ -102,26 +102,64 @@ impl TextColumns {
     }
 }
 
+/// What the tables of one split share, so that it does not grow with their number: the folders in which pictures lie
+/// that a table only names, and the pictures that are held.
+#[derive(Debug, Clone)]
+pub struct SplitPictures {
+    folders: Arc<Mutex<PictureFolders>>,
+    window: Arc<Mutex<Option<Window>>>,
+}
+
 /// The pictures of a table.
 #[derive(Debug)]
 pub struct ParquetPictures {
-    path: PathBuf,
+    path: Arc<Path>,
     metadata: FileMetadataRef,
-    folders: Mutex<PictureFolders>,
-    window: Mutex<Option<Window>>,
+    split: SplitPictures,
 }
 
-/// Rows `start`, `start + 1`, … of the image column.
+/// Rows `start`, `start + 1`, … of the image column of a table.
 #[derive(Debug)]
 struct Window {
+    table: Arc<Path>,
     start: usize,
     bytes: Option<BinaryChunked>,
     paths: Option<StringChunked>,
 }
 
-impl ParquetPictures {
-    /// The pictures of the table at `path`; those that it only names are looked for in `folders`.
-    pub fn open(path: &Path, folders: PictureFolders) -> Result<Self, DataError> {
+impl SplitPictures {
+    /// Pictures that a table only names are looked for in `folders`.
+    pub fn new(folders: PictureFolders) -> Self {
+        Self {
+            folders: Arc::new(Mutex::new(folders)),
+            window: Arc::default(),
+        }
+    }
+
+    /// Where pictures are looked for, in that order.
+    pub fn folders(&self) -> Vec<PathBuf> {
+        let folders = self.folders.lock().unwrap_or_else(PoisonError::into_inner);
+        folders.folders().to_vec()
+    }
+
+    /// The pictures of the table at `path`, one of the split's.
+    ///
+    /// # Errors
+    ///
+    /// A file that cannot be read, is no Parquet, or has no column of pictures.
+    pub fn open(&self, path: &Path) -> Result<ParquetPictures, DataError> {
+        self.open_if_pictured(path)?.ok_or_else(|| DataError::File {
+            path: path.to_owned(),
+            what: format!("no column `{IMAGE}`; take the set with pictures"),
+        })
+    }
+
+    /// As [`open`](Self::open), `None` where the table has no column of pictures.
+    ///
+    /// # Errors
+    ///
+    /// A file that cannot be read, or is no Parquet.
+    pub fn open_if_pictured(&self, path: &Path) -> Result<Option<ParquetPictures>, DataError> {
         let fault = |what| DataError::File {
             path: path.to_owned(),
             what,
@@ -131,18 +169,19 @@ impl ParquetPictures {
         let schema = reader.schema();
         let schema = schema.map_err(|error| fault(format!("not readable as Parquet: {}", first_line(&error))))?;
         if !schema.contains(IMAGE) {
-            return Err(fault(format!("no column `{IMAGE}`; take the set with pictures")));
+            return Ok(None);
         }
         let metadata = reader.get_metadata();
         let metadata = metadata.map_err(|error| fault(format!("not readable as Parquet: {}", first_line(&error))))?;
-        Ok(Self {
-            path: path.to_owned(),
+        Ok(Some(ParquetPictures {
+            path: path.into(),
             metadata: metadata.clone(),
-            folders: Mutex::new(folders),
-            window: Mutex::new(None),
-        })
+            split: self.clone(),
+        }))
     }
+}
 
+impl ParquetPictures {
     /// The name that row `row` gives its picture, if any.
     pub fn name(&self, row: usize) -> Result<Option<String>, PictureError> {
         self.with_row(row, |window, at| {
@@ -163,10 +202,10 @@ impl ParquetPictures {
         if row >= self.metadata.num_rows {
             return Err(self.null(row));
         }
-        let mut held = self.window.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut held = self.split.window.lock().unwrap_or_else(PoisonError::into_inner);
         let start = row - row % WINDOW;
         let window = match held.take() {
-            Some(window) if window.start == start => window,
+            Some(window) if window.start == start && window.table == self.path => window,
             _ => self.read_window(start).map_err(|reason| PictureError::Unreadable {
                 path: self.path.display().to_string(),
                 reason,
@@ -175,12 +214,36 @@ impl ParquetPictures {
         Ok(take(held.insert(window), row - start))
     }
 
+    /// The file as if it had only the row groups with rows of the window at `start`, and how many rows are before
+    /// them. polars goes through the pages of every row group before a slice.
+    fn groups_of(&self, start: usize) -> (FileMetadata, usize) {
+        let mut before = 0;
+        let mut at = 0;
+        let mut groups = Vec::new();
+        for group in &self.metadata.row_groups {
+            let end = at + group.num_rows();
+            if end <= start {
+                before = end;
+            } else if at < start + WINDOW {
+                groups.push(group.clone());
+            }
+            at = end;
+        }
+        let metadata = FileMetadata {
+            num_rows: groups.iter().map(|group| group.num_rows()).sum(),
+            row_groups: groups,
+            ..FileMetadata::clone(&self.metadata)
+        };
+        (metadata, before)
+    }
+
     fn read_window(&self, start: usize) -> Result<Window, String> {
         let file = File::open(&self.path).map_err(|error| error.to_string())?;
+        let (metadata, before) = self.groups_of(start);
         let mut reader = ParquetReader::new(file);
-        reader.set_metadata(self.metadata.clone());
+        reader.set_metadata(Arc::new(metadata));
         let frame = reader
-            .with_slice(Some((start, WINDOW)))
+            .with_slice(Some((start - before, WINDOW)))
             .with_columns(Some(vec![IMAGE.to_owned()]))
             .read_parallel(ParallelStrategy::None)
             .finish()
@@ -189,6 +252,7 @@ impl ParquetPictures {
         if matches!(image.dtype(), DataType::Binary) {
             let bytes = image.binary().map_err(|error| first_line(&error))?.clone();
             return Ok(Window {
+                table: self.path.clone(),
                 start,
                 bytes: Some(bytes),
                 paths: None,
@@ -198,6 +262,7 @@ impl ParquetPictures {
         let bytes = fields.field_by_name("bytes").ok();
         let paths = fields.field_by_name("path").ok();
         Ok(Window {
+            table: self.path.clone(),
             start,
             bytes: bytes.and_then(|field| field.binary().ok().cloned()),
             paths: paths.and_then(|field| field.str().ok().cloned()),
@@ -216,7 +281,7 @@ impl PictureStore for ParquetPictures {
             return Ok(bytes);
         }
         let name = name.ok_or_else(|| self.null(row))?;
-        let mut folders = self.folders.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut folders = self.split.folders.lock().unwrap_or_else(PoisonError::into_inner);
         folders.picture(&name, &name).read()
     }
 
@@ -349,7 +414,9 @@ mod tests {
     }
 
     fn pictures(folder: &Path, path: &Path) -> ParquetPictures {
-        ParquetPictures::open(path, PictureFolders::new(folder, &[""], None)).unwrap()
+        SplitPictures::new(PictureFolders::new(folder, &[""], None))
+            .open(path)
+            .unwrap()
     }
 
     #[test]
@@ -387,9 +454,42 @@ mod tests {
             assert_eq!(pictures.read(row), Ok(vec![row as u8; 3]), "row {row}");
         }
         assert_eq!(pictures.name(101), Ok(Some("101.jpg".to_owned())));
-        let held = pictures.window.lock().unwrap();
+        let held = pictures.split.window.lock().unwrap();
         let held = held.as_ref().unwrap();
         assert_eq!((held.start, held.bytes.as_ref().unwrap().len()), (100, WINDOW));
+    }
+
+    #[test]
+    fn of_the_row_groups_only_those_of_the_window_are_gone_through() {
+        let folder = tempfile::tempdir().unwrap();
+        let pictures = pictures(folder.path(), &table(folder.path(), 250));
+        for (start, before, rows) in [(0, 0, 105), (100, 98, 105), (200, 196, 54)] {
+            let (metadata, found) = pictures.groups_of(start);
+            assert_eq!((found, metadata.num_rows), (before, rows));
+        }
+    }
+
+    #[test]
+    fn the_tables_of_a_split_hold_the_pictures_of_one_window_together() {
+        let folder = tempfile::tempdir().unwrap();
+        let split = SplitPictures::new(PictureFolders::new(folder.path(), &[""], None));
+        let tables: Vec<ParquetPictures> = (0..4)
+            .map(|n| {
+                let place = folder.path().join(n.to_string());
+                std::fs::create_dir(&place).unwrap();
+                split.open(&table(&place, 120)).unwrap()
+            })
+            .collect();
+        for row in [0, 110, 7] {
+            for table in &tables {
+                assert_eq!(table.read(row), Ok(vec![row as u8; 3]));
+                let held = split.window.lock().unwrap();
+                let held = held.as_ref().unwrap();
+                assert_eq!(held.table, table.path);
+                assert!(held.bytes.as_ref().unwrap().len() <= WINDOW);
+            }
+        }
+        assert_eq!(Arc::strong_count(&split.window), 1 + tables.len());
     }
 
     #[test]

@@ -13,11 +13,11 @@ pub fn folder(test: &str) -> Option<PathBuf> {
     if folder.is_dir() {
         return Some(folder);
     }
-    // Past the test harness, which shows captured output of failed tests only.
-    let _ = writeln!(
-        std::io::stderr(),
-        "skipped: {test}: no reference data at `{}`",
-        folder.display()
-    );
+    skip(test, &format!("no reference data at `{}`", folder.display()));
     None
+}
+
+/// Says that a test did not run. Past the test harness, which shows captured output of failed tests only.
+pub fn skip(test: &str, reason: &str) {
+    let _ = writeln!(std::io::stderr(), "skipped: {test}: {reason}");
 }

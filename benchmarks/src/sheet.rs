@@ -9,7 +9,7 @@ use calamine::{Data, Reader, Xlsx};
 use crate::error::DataError;
 
 /// The longest file of tab-separated values that is read, in bytes: predictions without pictures have megabytes.
-const LARGEST_TABLE: u64 = 1 << 30;
+const LARGEST_TABLE: u64 = 256 << 20;
 
 /// A table, read whole.
 #[derive(Debug)]

@@ -7,35 +7,30 @@
 
 #[cfg(test)]
 pub mod fixture;
+mod pictures;
+#[cfg(test)]
+mod tests;
 
-use std::borrow::Cow;
 use std::collections::HashMap;
 use std::fs::File;
+use std::io::{self, Read, Seek, SeekFrom};
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex};
 
-use base64::Engine;
-use base64::engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig};
 use csv::{ByteRecord, Position, Reader, ReaderBuilder};
-use sha2::{Digest, Sha256};
 
+use self::pictures::{Cell, TsvPictures, null, picture_cell, with_pictures};
 use crate::error::DataError;
-use crate::picture::{Picture, PictureError, PictureStore};
-use crate::python_list;
+use crate::picture::{Picture, PictureStore};
 
-/// The longest `image` cell that names another row.
-const LONGEST_REFERENCE: usize = 64;
+/// The longest row that is read, in bytes: its picture has some megabytes.
+const LONGEST_ROW: u64 = 64 << 20;
 
 /// What pandas reads as missing unless told otherwise.
 const MISSING: [&str; 19] = [
     "", "#N/A", "#N/A N/A", "#NA", "-1.#IND", "-1.#QNAN", "-NaN", "-nan", "1.#IND", "1.#QNAN", "<NA>", "N/A", "NA",
     "NULL", "NaN", "None", "n/a", "nan", "null",
 ];
-
-const BASE64: GeneralPurpose = GeneralPurpose::new(
-    &base64::alphabet::STANDARD,
-    GeneralPurposeConfig::new().with_decode_padding_mode(DecodePaddingMode::Indifferent),
-);
 
 /// A table with its texts in memory and its pictures in the file.
 #[derive(Debug)]
@@ -53,20 +48,20 @@ struct Row {
     picture: Picture,
 }
 
+/// A file of which no row is longer than [`LONGEST_ROW`]: to CSV, all that follows a quote which is never closed is one
+/// row.
+#[derive(Debug)]
+struct OneRow {
+    file: File,
+    /// What may still be read of the row.
+    left: u64,
+}
+
 /// A row of a table.
 #[derive(Debug, Clone, Copy)]
 pub struct TsvRow<'a> {
     table: &'a Tsv,
     row: &'a Row,
-}
-
-/// What an `image` cell holds.
-enum Cell {
-    /// A picture of this key.
-    Picture(String),
-    /// The `index` of the row that has it.
-    Of(String),
-    Missing,
 }
 
 /// The table files in `folder`, sorted; none where it is not there.
@@ -233,25 +228,50 @@ fn fault(path: &Path, line: u64, what: String) -> DataError {
     }
 }
 
-fn open(path: &Path) -> Result<(Reader<File>, Vec<String>), DataError> {
+impl OneRow {
+    /// Another row begins.
+    fn begin(&mut self) {
+        self.left = LONGEST_ROW;
+    }
+}
+
+impl Read for OneRow {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let read = self.file.read(buffer)?;
+        match self.left.checked_sub(read as u64) {
+            Some(left) => self.left = left,
+            None => return Err(io::Error::other("a row without end; is a quote not closed?")),
+        }
+        Ok(read)
+    }
+}
+
+impl Seek for OneRow {
+    fn seek(&mut self, to: SeekFrom) -> io::Result<u64> {
+        self.file.seek(to)
+    }
+}
+
+fn open(path: &Path) -> Result<(Reader<OneRow>, Vec<String>), DataError> {
     let file = File::open(path).map_err(|error| DataError::unreadable(path, &error))?;
     let mut reader = ReaderBuilder::new()
         .delimiter(b'\t')
         .has_headers(false)
         .flexible(true)
         .buffer_capacity(1 << 20)
-        .from_reader(file);
+        .from_reader(OneRow { file, left: 0 });
     let mut record = ByteRecord::new();
     next(path, &mut reader, &mut record)?;
     let columns = record.iter().map(|cell| String::from_utf8_lossy(cell).into_owned());
     Ok((reader, columns.collect()))
 }
 
-fn next(path: &Path, reader: &mut Reader<File>, record: &mut ByteRecord) -> Result<bool, DataError> {
-    reader.read_byte_record(record).map_err(|error| DataError::File {
-        path: path.to_owned(),
-        what: format!("not readable as TSV: {error}"),
-    })
+fn next(path: &Path, reader: &mut Reader<OneRow>, record: &mut ByteRecord) -> Result<bool, DataError> {
+    let line = reader.position().line();
+    reader.get_mut().begin();
+    reader
+        .read_byte_record(record)
+        .map_err(|error| fault(path, line, format!("not readable as TSV: {error}")))
 }
 
 /// The cells of a record but that of the picture.
@@ -282,276 +302,4 @@ fn whole(text: &str) -> &str {
     text.strip_suffix(".0")
         .filter(|digits| digits.bytes().all(|digit| digit.is_ascii_digit()))
         .unwrap_or(text)
-}
-
-fn picture_cell(cell: &[u8]) -> Result<Cell, String> {
-    let text = in_base64(cell)?;
-    if matches!(text, Cow::Owned(_)) || cell.len() > LONGEST_REFERENCE {
-        return Ok(Cell::Picture(format!("{:x}", Sha256::digest(text))));
-    }
-    let name = present(Some(String::from_utf8_lossy(cell).into_owned()));
-    Ok(name.map_or(Cell::Missing, Cell::Of))
-}
-
-/// The picture's text: the cell, or what is in the list that the cell is.
-fn in_base64(cell: &[u8]) -> Result<Cow<'_, [u8]>, String> {
-    if !(cell.starts_with(b"[") && cell.ends_with(b"]")) {
-        return Ok(Cow::Borrowed(cell));
-    }
-    let mut pictures = python_list::parse(&String::from_utf8_lossy(cell)).map_err(|what| format!("`image`: {what}"))?;
-    match (pictures.pop(), pictures.len()) {
-        (Some(one), 0) => Ok(Cow::Owned(one.into_bytes())),
-        (Some(_), more) => Err(format!(
-            "several pictures in one cell, {}; the benchmark has one a row",
-            more + 1
-        )),
-        (None, _) => Err("an empty list of pictures".to_owned()),
-    }
-}
-
-/// Gives each row its own picture or that of the row it names.
-fn with_pictures(
-    path: &Path,
-    read: Vec<(Row, Cell)>,
-    at_index: &HashMap<String, usize>,
-    store: &Arc<dyn PictureStore>,
-) -> Result<Vec<Row>, DataError> {
-    let mut of_key: HashMap<&str, Picture> = HashMap::new();
-    let mut stored: Vec<Option<Picture>> = Vec::with_capacity(read.len());
-    for (at, (_, cell)) in read.iter().enumerate() {
-        stored.push(match cell {
-            Cell::Picture(key) => {
-                let picture = of_key.entry(key);
-                let picture = picture.or_insert_with(|| Picture::stored(key.as_str(), store.clone(), at));
-                Some(picture.clone())
-            }
-            Cell::Of(_) | Cell::Missing => None,
-        });
-    }
-    let rows = read.into_iter().enumerate().map(|(at, (mut row, cell))| {
-        let shown = |at: usize| stored.get(at).cloned().flatten();
-        match cell {
-            Cell::Picture(_) => row.picture = shown(at).unwrap_or(row.picture),
-            Cell::Of(index) => {
-                let named = at_index.get(whole(&index)).and_then(|at| shown(*at));
-                let what = || format!("`image` names row `{index}`, which holds no picture; take the whole file");
-                row.picture = named.ok_or_else(|| fault(path, row.line, what()))?;
-            }
-            Cell::Missing => {}
-        }
-        Ok(row)
-    });
-    rows.collect()
-}
-
-fn null(path: &Path, row: usize) -> PictureError {
-    PictureError::NullInTable {
-        file: path.display().to_string(),
-        row,
-    }
-}
-
-/// The pictures of a file, found again by the places of their rows.
-#[derive(Debug)]
-struct TsvPictures {
-    path: PathBuf,
-    /// The column that holds them.
-    image: usize,
-    positions: Vec<Position>,
-    reader: Mutex<Reader<File>>,
-}
-
-impl PictureStore for TsvPictures {
-    fn read(&self, row: usize) -> Result<Vec<u8>, PictureError> {
-        let unreadable = |reason: String| PictureError::Unreadable {
-            path: self.path.display().to_string(),
-            reason: format!("row {row}: {reason}"),
-        };
-        let position = self.positions.get(row).ok_or_else(|| null(&self.path, row))?;
-        let mut record = ByteRecord::new();
-        let mut reader = self.reader.lock().unwrap_or_else(PoisonError::into_inner);
-        reader
-            .seek(position.clone())
-            .map_err(|error| unreadable(error.to_string()))?;
-        reader
-            .read_byte_record(&mut record)
-            .map_err(|error| unreadable(error.to_string()))?;
-        drop(reader);
-        let cell = record.get(self.image).ok_or_else(|| null(&self.path, row))?;
-        BASE64
-            .decode(in_base64(cell).map_err(unreadable)?.trim_ascii())
-            .map_err(|error| unreadable(error.to_string()))
-    }
-
-    fn path(&self) -> &Path {
-        &self.path
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::fixture::{in_base64, picture, table};
-    use super::*;
-
-    const COLUMNS: [&str; 3] = ["index", "image", "question"];
-
-    fn read(content: impl AsRef<[u8]>) -> Result<(tempfile::TempDir, Tsv), String> {
-        let folder = tempfile::tempdir().unwrap();
-        let path = folder.path().join("some.tsv");
-        std::fs::write(&path, content).unwrap();
-        let table = Tsv::read(&path, "some table", &["question"]);
-        table
-            .map(|table| (folder, table))
-            .map_err(|error| error.to_string().replace(&path.display().to_string(), "FILE"))
-    }
-
-    fn rows(cells: &[[&str; 3]]) -> String {
-        table(COLUMNS, cells.iter().map(|row| row.map(str::to_owned)))
-    }
-
-    #[test]
-    fn pictures_are_found_in_every_form() {
-        let (cat, dog) = (in_base64("cat"), in_base64("dog"));
-        let list = format!("['{dog}']");
-        let short = format!("['{}']", BASE64.encode("owl"));
-        let content = rows(&[
-            ["7.0", &cat, "What is\n\"this\"?"],
-            ["8", "7", "And\tthis?"],
-            ["9", &list, "nan"],
-            ["10", &dog, "NA "],
-            ["x", "9.0", "NA"],
-            ["11", "NaN", "None"],
-            ["12", &short, "?"],
-            ["13", &cat, "last"],
-        ]);
-        for content in [
-            content.clone(),
-            format!("\u{feff}{}", content.replace("\n", "\r\n").replace("is\r", "is")),
-        ] {
-            let (_folder, table) = read(content).unwrap();
-            let rows: Vec<TsvRow<'_>> = table.rows().collect();
-            let shown = ["cat", "cat", "dog", "dog", "dog", "", "owl", "cat"];
-            for (row, name) in rows.iter().zip(shown).rev() {
-                let expected = match name {
-                    "" => Err("picture missing in `FILE`, row 5".to_owned()),
-                    "owl" => Ok(b"owl".to_vec()),
-                    name => Ok(picture(name)),
-                };
-                let path = table.path.display().to_string();
-                let read = row
-                    .picture()
-                    .read()
-                    .map_err(|error| error.to_string().replace(&path, "FILE"));
-                assert_eq!(read, expected, "{row:?}");
-            }
-            let keys: Vec<String> = rows.iter().map(|row| row.picture().key().to_owned()).collect();
-            assert_eq!((&keys[0], &keys[2], &keys[2]), (&keys[7], &keys[3], &keys[4]));
-            assert_ne!(keys[0], keys[2]);
-            let questions: Vec<Option<&str>> = rows.iter().map(|row| row.cell("question")).collect();
-            let expected = [
-                Some("What is\n\"this\"?"),
-                Some("And\tthis?"),
-                None,
-                Some("NA "),
-                None,
-                None,
-                Some("?"),
-                Some("last"),
-            ];
-            assert_eq!(questions, expected);
-            assert_eq!((rows[0].index(), rows[4].index()), (Ok("7"), Ok("x")));
-            assert_eq!((rows[0].cell("image"), rows[0].cell("absent")), (None, None));
-            assert_eq!(rows[1].place().1, "line 4");
-        }
-    }
-
-    #[test]
-    fn faults_name_line_and_remedy() {
-        let cat = in_base64("cat");
-        let whole = rows(&[["7", &cat, "a"], ["8", "7", "b"]]);
-        let cases = [
-            (String::new(), "`FILE`: no column `index`; this is not some table"),
-            (
-                whole.replace("image", "picture"),
-                "`FILE`: no column `image`; this is not some table",
-            ),
-            (
-                whole.replace("question", "text"),
-                "`FILE`: no column `question`; this is not some table",
-            ),
-            (
-                whole.replace("8\t7", "8\t9"),
-                "`FILE`, line 3: `image` names row `9`, which holds no picture",
-            ),
-            (
-                whole.replace("8\t7", "8\t8"),
-                "`FILE`, line 3: `image` names row `8`, which holds no picture",
-            ),
-            (
-                whole.replace("8\t7", "7\t7"),
-                "`FILE`, line 3: `index` 7 stands in an earlier row too",
-            ),
-            (whole.replace("8\t7", "\t7"), "`FILE`, line 3: `index` is missing"),
-            (
-                whole.replace("\tb", ""),
-                "`FILE`, line 3: 2 cells for 3 columns; the file is cut",
-            ),
-            (
-                whole.replace("\tb", "\tb\tc"),
-                "`FILE`, line 3: 4 cells for 3 columns; is a tab",
-            ),
-            (
-                whole.replace("8\t7", "8\t['a', 'b']"),
-                "`FILE`, line 3: several pictures in one cell, 2;",
-            ),
-            (
-                whole.replace("8\t7", "8\t[]"),
-                "`FILE`, line 3: an empty list of pictures",
-            ),
-            (
-                whole.replace("8\t7", "8\t[a]"),
-                "`FILE`, line 3: `image`: `a]` where the list should",
-            ),
-        ];
-        for (content, expected) in cases {
-            let error = read(&content).map(|(_, table)| table.rows.len()).unwrap_err();
-            assert!(error.starts_with(expected), "{content}: {error}");
-        }
-        let error = read(
-            whole
-                .replace('b', "\u{1}")
-                .into_bytes()
-                .iter()
-                .map(|b| if *b == 1 { 0xff } else { *b })
-                .collect::<Vec<u8>>(),
-        );
-        assert_eq!(
-            error.map(|(_, table)| table.rows.len()),
-            Err("`FILE`, line 3: `question` is not UTF-8".to_owned())
-        );
-    }
-
-    #[test]
-    fn broken_base64_is_a_fault_of_its_picture_alone() {
-        let content = rows(&[["1", &"!".repeat(80), "a"], ["2", &in_base64("cat"), "b"]]);
-        let (_folder, table) = read(content).unwrap();
-        let pictures: Vec<Picture> = table.rows().map(|row| row.picture()).collect();
-        let error = pictures[0].read().unwrap_err().to_string();
-        assert!(error.contains("row 0: Invalid symbol 33"), "{error}");
-        assert_eq!(pictures[1].read(), Ok(picture("cat")));
-    }
-
-    #[test]
-    fn a_table_is_found_by_name_without_case() {
-        let folder = tempfile::tempdir().unwrap();
-        for name in ["a.tsv", "pope.TSV", "POPE.txt"] {
-            std::fs::write(folder.path().join(name), "index\timage\n").unwrap();
-        }
-        assert_eq!(files(folder.path()).unwrap().len(), 2);
-        let path = folder.path().join("pope.TSV");
-        assert_eq!(columns(&path).unwrap(), ["index", "image"]);
-        assert_eq!(find(folder.path(), "POPE.tsv").unwrap(), Some(path));
-        assert_eq!(find(folder.path(), "MME.tsv").unwrap(), None);
-        assert_eq!(find(&folder.path().join("absent"), "POPE.tsv").unwrap(), None);
-    }
 }

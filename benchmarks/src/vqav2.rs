@@ -1,7 +1,8 @@
 //! VQAv2: open questions about COCO photographs, ten human answers each.
 //!
 //! Goyal et al. 2017, arXiv 1612.00837. Splits: `test-dev`, the papers' number, whose labels only the server has
-//! (EvalAI challenge 830), and `val`, which can be scored here and is not to be put beside the papers' column.
+//! (EvalAI challenge 830), `val`, which can be scored here and is not to be put beside the papers' column, and
+//! `val-lite`, what LMMs-Eval-Lite took of `val`.
 //! The number in tables is the soft accuracy over all questions.
 //!
 //! Layouts: [`layout`]. `paper` is the way of an answer through LLaVA: the EvalAI processor before the upload, then
@@ -45,6 +46,8 @@ pub struct Vqav2;
 enum Split {
     TestDev,
     Val,
+    /// LMMs-Eval-Lite's part of `Val`.
+    ValLite,
 }
 
 /// What kind of answer a question has, as the annotation says.
@@ -79,12 +82,13 @@ struct Labels {
 
 impl Split {
     /// The papers' first.
-    const ALL: [Self; 2] = [Self::TestDev, Self::Val];
+    const ALL: [Self; 3] = [Self::TestDev, Self::Val, Self::ValLite];
 
     const fn id(self) -> &'static str {
         match self {
             Self::TestDev => "test-dev",
             Self::Val => "val",
+            Self::ValLite => "val-lite",
         }
     }
 
@@ -97,7 +101,7 @@ impl Split {
     const fn subtype(self) -> &'static str {
         match self {
             Self::TestDev => "test-dev2015",
-            Self::Val => "val2014",
+            Self::Val | Self::ValLite => "val2014",
         }
     }
 
@@ -105,7 +109,7 @@ impl Split {
     const fn coco(self) -> &'static str {
         match self {
             Self::TestDev => "test2015",
-            Self::Val => "val2014",
+            Self::Val | Self::ValLite => "val2014",
         }
     }
 }
@@ -260,7 +264,7 @@ impl Vqav2Data {
                  answers there, or answer and score `--split val`"
                     .to_owned(),
             ),
-            Split::Val => DataError::NotFound {
+            Split::Val | Split::ValLite => DataError::NotFound {
                 what: format!(
                     "the reference answers of VQAv2 val (`{}`)",
                     json_files::annotations(Split::Val)

@@ -3,13 +3,14 @@
 //! `{tier}_choices.json` exists for train and val only.
 
 use std::collections::HashMap;
-use std::path::Path;
+use std::path::PathBuf;
 
 use serde::Deserialize;
 
 use super::{Question, object_file};
 use crate::benchmark::SourceFile;
 use crate::error::DataError;
+use crate::json_document;
 
 /// What the lists are where a question asks what two things have in common.
 pub(super) const COMMON: [&str; 3] = ["color", "material", "shape"];
@@ -23,19 +24,19 @@ pub(super) struct Choices {
     pub(super) plausible: Vec<String>,
 }
 
-/// Adds the choices in `folder` to the questions, which `by_id` finds. Gives the files, none where there are none.
+/// Adds the choices in the first of `folders` that has them to the questions, which `by_id` finds. Gives the files, none where there are none.
 pub(super) fn add(
-    folder: &Path,
+    folders: &[PathBuf],
     tier: &str,
     by_id: &HashMap<String, usize>,
     questions: &mut [Question],
 ) -> Result<Vec<SourceFile>, DataError> {
-    let Some(parts) = object_file::parts(folder, &format!("{tier}_choices")) else {
+    let Some(parts) = object_file::of_tier(folders, tier, "choices") else {
         return Ok(Vec::new());
     };
     let mut files = Vec::with_capacity(parts.len());
     for part in &parts {
-        let file = object_file::read(part, |id, choices: Choices| {
+        let file = json_document::members(part, |id, choices: Choices| {
             if let Some(question) = by_id.get(&id).and_then(|index| questions.get_mut(*index)) {
                 question.choices = Some(choices);
             }

@@ -6,6 +6,7 @@
 //! | LLaVA | `llava_gqa_testdev_balanced.jsonl`, answers from the next one |
 //! | official | `{tier}_questions.json` or the folder `{tier}_questions`, in `data/`, `questions1.2/` or the folder itself |
 //! | lmms-lab Parquet | `{tier}_instructions/*.parquet`, pictures in `{tier}_images/*.parquet` |
+//! | LMMs-Eval-Lite | `lite-*.parquet` in `gqa/`; pictures in it, or as in lmms-lab's set |
 //! | VLMEvalKit | `GQA_TestDev_Balanced.tsv`; it has no question ids, so sample ids are `row/<n>` |
 //!
 //! A split is called as its tier with `-` for `_`.
@@ -18,7 +19,8 @@ use serde_json::Value;
 
 use super::question_file::{QuestionFile, Row, stem};
 use super::{
-    DEFAULT_SIZE, DEFAULT_SPLIT, Entailed, Gqa, GqaData, PROMPT_SUFFIX, Question, choices, parquet_files, tsv_file,
+    DEFAULT_SIZE, DEFAULT_SPLIT, Entailed, Gqa, GqaData, LITE_SPLIT, PROMPT_SUFFIX, Question, choices, grounding,
+    parquet_files, tsv_file,
 };
 use crate::benchmark::{Benchmark, Provenance, SourceFile};
 use crate::error::DataError;
@@ -30,7 +32,7 @@ use crate::source::{DataSource, PictureFolders};
 use crate::task::UnknownName;
 
 /// The splits of version 1.2. Those of test, challenge and submission have hidden answers.
-const SPLITS: [&str; 11] = [
+const SPLITS: [&str; 12] = [
     DEFAULT_SPLIT,
     "testdev-all",
     "val-balanced",
@@ -42,13 +44,17 @@ const SPLITS: [&str; 11] = [
     "challenge-balanced",
     "challenge-all",
     "submission-all",
+    LITE_SPLIT,
 ];
 
 /// Those that are looked for where none is asked for.
-const DEFAULT_SPLITS: [&str; 3] = [DEFAULT_SPLIT, "testdev-all", "val-balanced"];
+const DEFAULT_SPLITS: [&str; 4] = [DEFAULT_SPLIT, "testdev-all", "val-balanced", LITE_SPLIT];
 
 /// Where question files lie.
 const QUESTION_FOLDERS: [&str; 5] = ["data", "", "data/questions1.2", "questions1.2", "questions"];
+
+/// Where choices and scene graphs lie, after the folder of the questions.
+const SIDE_FOLDERS: [&str; 6] = ["", "data", "eval", "data/eval", "sceneGraphs", "data/sceneGraphs"];
 
 /// Where pictures lie, in the benchmark's folder and under `--images`.
 const PICTURE_FOLDERS: [&str; 3] = ["data/images", "images", ""];
@@ -70,6 +76,12 @@ impl Place<'_> {
         PictureFolders::new(self.folder, &PICTURE_FOLDERS, self.images)
     }
 
+    /// Where files lie that belong to the questions in `beside`.
+    fn side_folders(&self, beside: PathBuf) -> Vec<PathBuf> {
+        let others = SIDE_FOLDERS.map(|sub| self.folder.join(sub));
+        std::iter::once(beside).chain(others).collect()
+    }
+
     fn question_folders(&self) -> Vec<PathBuf> {
         QUESTION_FOLDERS.iter().map(|sub| self.folder.join(sub)).collect()
     }
@@ -82,8 +94,8 @@ pub(super) struct Found {
     /// The picture of each row.
     pub(super) pictures: Vec<Picture>,
     pub(super) files: Vec<SourceFile>,
-    /// Where choices lie.
-    pub(super) choices: Option<PathBuf>,
+    /// Where the official questions lie, if they are among what was read.
+    pub(super) beside: Option<PathBuf>,
 }
 
 /// Finds GQA under `source` and reads all but the pictures.
@@ -104,7 +116,13 @@ pub(super) fn load(source: &DataSource) -> Result<GqaData, DataError> {
                 images: source.images.as_deref(),
                 split,
             };
-            for read in [llava, official, parquet_files::lmms_lab, tsv_file::vlmevalkit] {
+            for read in [
+                llava,
+                official,
+                parquet_files::lmms_lab,
+                parquet_files::lmms_eval_lite,
+                tsv_file::vlmevalkit,
+            ] {
                 let Some(found) = read(&place)? else {
                     continue;
                 };
@@ -159,7 +177,7 @@ fn llava(place: &Place<'_>) -> Result<Option<Found>, DataError> {
     let (lines, file) = jsonl::read::<QuestionLine>(&path)?;
     let official = QuestionFile::read(&place.question_folders(), &place.tier())?;
     let mut files = vec![file];
-    let (layout, choices) = match &official {
+    let (layout, beside) = match &official {
         Some(official) => (
             "LLaVA question file with official answers",
             Some(official.folder.clone()),
@@ -214,7 +232,7 @@ fn llava(place: &Place<'_>) -> Result<Option<Found>, DataError> {
         rows,
         pictures,
         files,
-        choices,
+        beside,
     }))
 }
 
@@ -252,7 +270,7 @@ fn official(place: &Place<'_>) -> Result<Option<Found>, DataError> {
         pictures: pictures.collect(),
         rows: official.rows,
         files: official.files,
-        choices: Some(official.folder),
+        beside: Some(official.folder),
     }))
 }
 
@@ -283,6 +301,11 @@ fn assemble(place: &Place<'_>, found: Found) -> Result<GqaData, DataError> {
         return Err(fault("no question; copy the file again".to_owned()));
     }
     let size = found.rows.len();
+    let side_folders = found
+        .beside
+        .map(|beside| place.side_folders(beside))
+        .unwrap_or_default();
+    let grounding = grounding::read(&side_folders, &place.tier(), &found.rows)?;
     let mut samples = Vec::with_capacity(size);
     let mut questions = Vec::with_capacity(size);
     for (index, (row, picture)) in found.rows.into_iter().zip(found.pictures).enumerate() {
@@ -295,6 +318,7 @@ fn assemble(place: &Place<'_>, found: Found) -> Result<GqaData, DataError> {
             steps: row.steps,
             entailed: row.entailed.map(|ids| entailed(&row.id, &ids, &by_id)),
             choices: None,
+            grounding: grounding.values.get(index).copied().flatten(),
         });
         samples.push(Sample {
             id: SampleId::new(row.id.as_str()),
@@ -306,9 +330,8 @@ fn assemble(place: &Place<'_>, found: Found) -> Result<GqaData, DataError> {
             scoring_group: index,
         });
     }
-    if let Some(folder) = &found.choices {
-        files.extend(choices::add(folder, &place.tier(), &by_id, &mut questions)?);
-    }
+    files.extend(grounding.files);
+    files.extend(choices::add(&side_folders, &place.tier(), &by_id, &mut questions)?);
     let split = if place.split == DEFAULT_SPLIT && size != DEFAULT_SIZE {
         format!("{DEFAULT_SPLIT}-{size}")
     } else {
@@ -325,6 +348,7 @@ fn assemble(place: &Place<'_>, found: Found) -> Result<GqaData, DataError> {
         },
         samples,
         questions,
+        grounding: grounding.grounding,
         by_id,
         unlabelled: (labelled == 0).then(|| searched.iter().map(question_file).collect()),
     })

@@ -269,7 +269,7 @@ fn faulty_files_are_named() {
                     "\"structural\":\"ask\"",
                 )
             },
-            "`ROOT/testdev_balanced_questions.json`: question 3: unknown structural type `ask`; GQA has query, ",
+            "`ROOT/testdev_balanced_questions.json`, question 3: unknown structural type `ask`; GQA has query, ",
         ),
         (
             |root| replace(&root.join(QUESTIONS), "\"isBalanced\"", "\"balanced\""),
@@ -281,7 +281,7 @@ fn faulty_files_are_named() {
         ),
         (
             |root| fs::write(root.join(QUESTIONS), "{\"1\": {").unwrap(),
-            "`ROOT/testdev_balanced_questions.json`: cut off in the middle of the object; copy the file again",
+            "`ROOT/testdev_balanced_questions.json`: cut off in the middle, at line ",
         ),
         (
             |root| replace(&root.join(LLAVA), "\"question_id\":\"7\"", "\"question_id\":\"77\""),
@@ -346,21 +346,4 @@ fn nothing_there_says_what_to_download() {
         error.contains("looked for `ROOT`; unpack GQA's `questions1.2.zip`"),
         "{error}"
     );
-}
-
-#[test]
-fn a_hundred_thousand_questions_are_read_in_a_moment() {
-    let root = tempfile::tempdir().unwrap();
-    let question = golden().questions["5"].to_string();
-    let records: Vec<String> = (0..100_000).map(|n| format!("\"{n}\":{question}")).collect();
-    write(
-        root.path().join("val_balanced_questions.json"),
-        format!("{{{}}}", records.join(",")),
-    );
-    let start = std::time::Instant::now();
-    let data = load(root.path()).unwrap();
-    let answers = vec![Some("cow".to_owned()); data.samples().len()];
-    let score = data.score(&answers, Protocol::Paper).unwrap();
-    assert_eq!(score.metric("accuracy").unwrap().value, Ok(100.0));
-    assert!(start.elapsed().as_secs() < 10, "{:?}", start.elapsed());
 }

@@ -1,17 +1,19 @@
-//! GQA from the Parquet files of `lmms-lab/GQA` on Hugging Face: questions in one config, pictures in another.
+//! GQA from the Parquet files of `lmms-lab/GQA` on Hugging Face, questions in one config, pictures in another, and from
+//! config `gqa` of `lmms-lab/LMMs-Eval-Lite`, which has the same columns.
 //!
 //! Which questions entail which, and the steps of the reasoning, are not read from it.
 
 use std::collections::HashMap;
+use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use super::Types;
 use super::layout::{Found, Place};
 use super::question_file::Row;
+use super::{DEFAULT_SPLIT, LITE_SPLIT, Types};
 use crate::benchmark::SourceFile;
 use crate::error::DataError;
-use crate::parquet::{ParquetPictures, TextColumns, shards, source_file};
+use crate::parquet::{SplitPictures, TextColumns, shards, source_file};
 use crate::picture::{Picture, PictureStore};
 
 const COLUMNS: [&str; 9] = [
@@ -26,6 +28,44 @@ const COLUMNS: [&str; 9] = [
     "types.detailed",
 ];
 
+/// LMMs-Eval-Lite's questions; `None` where they are not in the folder. Their pictures are in the same file, or those
+/// of `lmms-lab/GQA`, from which lmms-eval takes them.
+pub(super) fn lmms_eval_lite(place: &Place<'_>) -> Result<Option<Found>, DataError> {
+    // Every config of that set has files of this name.
+    if place.split != LITE_SPLIT || place.folder.file_name() != Some(OsStr::new("gqa")) {
+        return Ok(None);
+    }
+    let Some(paths) = shards(place.folder, "lite")? else {
+        return Ok(None);
+    };
+    let whole = Place {
+        split: DEFAULT_SPLIT,
+        ..*place
+    };
+    let split = SplitPictures::new(place.picture_folders());
+    let (mut rows, mut files) = (Vec::new(), Vec::new());
+    let mut stored = stored_pictures(&whole, &mut files)?;
+    for path in paths {
+        let before = rows.len();
+        add_rows(&path, &mut rows)?;
+        if let Some(store) = split.open_if_pictured(&path)? {
+            let store: Arc<dyn PictureStore> = Arc::new(store);
+            for (at, row) in rows.iter().skip(before).enumerate() {
+                let picture = || Picture::stored(format!("{}.jpg", row.image_id), store.clone(), at);
+                stored.entry(row.image_id.clone()).or_insert_with(picture);
+            }
+        }
+        files.push(source_file(&path)?);
+    }
+    Ok(Some(with_pictures(
+        place,
+        "LMMs-Eval-Lite Parquet",
+        rows,
+        &stored,
+        files,
+    )))
+}
+
 /// The set of lmms-lab; `None` where it is not in the folder.
 pub(super) fn lmms_lab(place: &Place<'_>) -> Result<Option<Found>, DataError> {
     let Some(paths) = config(place, "instructions")? else {
@@ -38,6 +78,17 @@ pub(super) fn lmms_lab(place: &Place<'_>) -> Result<Option<Found>, DataError> {
         files.push(source_file(&path)?);
     }
     let stored = stored_pictures(place, &mut files)?;
+    Ok(Some(with_pictures(place, "lmms-lab Parquet", rows, &stored, files)))
+}
+
+/// Gives each row its stored picture, else that of the folders.
+fn with_pictures(
+    place: &Place<'_>,
+    layout: &'static str,
+    rows: Vec<Row>,
+    stored: &HashMap<String, Picture>,
+    files: Vec<SourceFile>,
+) -> Found {
     let mut folders = place.picture_folders();
     let pictures = rows.iter().map(|row| {
         let name = format!("{}.jpg", row.image_id);
@@ -46,13 +97,13 @@ pub(super) fn lmms_lab(place: &Place<'_>) -> Result<Option<Found>, DataError> {
             .cloned()
             .unwrap_or_else(|| folders.picture(&name, &name))
     });
-    Ok(Some(Found {
-        layout: "lmms-lab Parquet",
+    Found {
+        layout,
         pictures: pictures.collect(),
         rows,
         files,
-        choices: None,
-    }))
+        beside: None,
+    }
 }
 
 /// The files of a config, `testdev_balanced_<kind>/testdev-*.parquet`.
@@ -98,6 +149,7 @@ fn add_rows(path: &Path, rows: &mut Vec<Row>) -> Result<(), DataError> {
             global_group: columns.get("groups.global", row).map(str::to_owned),
             steps: None,
             entailed: None,
+            pointers: Vec::new(),
         });
     }
     Ok(())
@@ -106,8 +158,9 @@ fn add_rows(path: &Path, rows: &mut Vec<Row>) -> Result<(), DataError> {
 /// The pictures of the other config by id; none where it is absent.
 fn stored_pictures(place: &Place<'_>, files: &mut Vec<SourceFile>) -> Result<HashMap<String, Picture>, DataError> {
     let mut pictures = HashMap::new();
+    let split = SplitPictures::new(place.picture_folders());
     for path in config(place, "images")?.unwrap_or_default() {
-        let store = Arc::new(ParquetPictures::open(&path, place.picture_folders())?);
+        let store = Arc::new(split.open(&path)?);
         let columns = TextColumns::read(&path, &["id"])?;
         for row in 0..columns.rows {
             let Some(id) = columns.get("id", row) else {
@@ -238,6 +291,41 @@ mod tests {
             consistency,
             Err("the data do not tell which questions are entailed".to_owned())
         );
+    }
+
+    #[test]
+    fn lmms_eval_lite_takes_its_own_pictures_or_those_of_the_whole_set() {
+        let root = tempfile::tempdir().unwrap();
+        let lite = root.path().join("gqa/lite-00000-of-00001.parquet");
+        questions(&lite, &[]);
+        let data = load(root.path()).unwrap();
+        let found = data.provenance();
+        assert_eq!(
+            (found.layout, found.split.as_str()),
+            ("LMMs-Eval-Lite Parquet", "testdev-balanced-lite")
+        );
+        assert!(!data.samples()[0].pictures[0].is_present());
+        pictures(&root.path().join("gqa").join(PICTURES), "n0");
+        let data = load(&root.path().join("gqa")).unwrap();
+        assert_eq!(data.samples()[3].pictures[0].read(), Ok(b"picture".to_vec()));
+        assert!(data.score(&golden_answers(&*data), Protocol::LmmsEval).is_ok());
+        // A file with a picture in every row.
+        let root = tempfile::tempdir().unwrap();
+        fs::create_dir(root.path().join("gqa")).unwrap();
+        let bytes = Series::new("bytes".into(), vec![b"own".to_vec()]);
+        let image = fields("image", 1, vec![bytes]);
+        let text = |name: &str, text: &str| Column::new(name.into(), vec![text.to_owned()]);
+        let columns = vec![
+            text("id", "7"),
+            text("imageId", "n7"),
+            text("question", "Why?"),
+            text("answer", "so"),
+            image,
+        ];
+        save(&root.path().join("gqa/lite-00000-of-00001.parquet"), 1, columns);
+        let data = load(root.path()).unwrap();
+        assert_eq!(data.samples()[0].pictures[0].read(), Ok(b"own".to_vec()));
+        assert_eq!(data.samples()[0].pictures[0].key(), "n7.jpg");
     }
 
     #[test]

@@ -1,5 +1,6 @@
 //! GQA's official question files, version 1.2 (`gqa.md`, section 2).
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use serde::Deserialize;
@@ -7,6 +8,7 @@ use serde::Deserialize;
 use super::{Types, object_file};
 use crate::benchmark::SourceFile;
 use crate::error::DataError;
+use crate::json_document;
 
 /// A question as any layout gives it.
 #[derive(Debug, Default)]
@@ -23,11 +25,13 @@ pub(super) struct Row {
     pub(super) steps: Option<usize>,
     /// Ids of entailed questions, `None` where the layout does not tell.
     pub(super) entailed: Option<Vec<String>>,
+    /// Ids of the objects to which the question and its full answer point.
+    pub(super) pointers: Vec<String>,
 }
 
 /// A tier's questions.
 pub(super) struct QuestionFile {
-    /// The folder in which they lie; choices lie beside them.
+    /// The folder in which they lie; what belongs to them may lie there too.
     pub(super) folder: PathBuf,
     pub(super) rows: Vec<Row>,
     pub(super) files: Vec<SourceFile>,
@@ -44,6 +48,17 @@ struct Record {
     entailed: Option<Vec<String>>,
     types: Option<TypeNames>,
     semantic: Option<Vec<Step>>,
+    annotations: Option<Annotations>,
+}
+
+/// Objects by the words that name them.
+#[derive(Default, Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Annotations {
+    #[serde(default)]
+    question: BTreeMap<String, String>,
+    #[serde(default)]
+    full_answer: BTreeMap<String, String>,
 }
 
 #[derive(Deserialize)]
@@ -103,12 +118,18 @@ pub(super) fn stem(tier: &str) -> String {
 }
 
 fn read_part(path: &Path, rows: &mut Vec<Row>) -> Result<SourceFile, DataError> {
-    object_file::read(path, |id, record: Record| {
+    json_document::members(path, |id, record: Record| {
         let types = record
             .types
             .map(|types| Types::parse(&types.structural, &types.semantic, &types.detailed));
+        let fault = |what| DataError::Record {
+            path: path.to_owned(),
+            record: format!("question {id}"),
+            what,
+        };
+        let pointed = record.annotations.unwrap_or_default();
         rows.push(Row {
-            types: types.transpose().map_err(|what| format!("question {id}: {what}"))?,
+            types: types.transpose().map_err(fault)?,
             id,
             index: None,
             image_id: record.image_id,
@@ -120,6 +141,11 @@ fn read_part(path: &Path, rows: &mut Vec<Row>) -> Result<SourceFile, DataError> 
                 .semantic
                 .map(|steps| steps.iter().filter(|step| step.counts()).count()),
             entailed: record.entailed,
+            pointers: pointed
+                .question
+                .into_values()
+                .chain(pointed.full_answer.into_values())
+                .collect(),
         });
         Ok(())
     })

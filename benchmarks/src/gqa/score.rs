@@ -6,6 +6,7 @@ use std::borrow::Cow;
 use std::collections::BTreeMap;
 
 use super::choices::{COMMON, Choices};
+use super::grounding::Grounding;
 use super::{Question, Semantic, Structural, distribution, parse};
 use crate::error::DataError;
 use crate::metric::{Metric, MetricId, Ratio, SampleScore, Score, Term};
@@ -31,6 +32,7 @@ impl Outcome<'_> {
 /// Scores one answer a question, `None` where there is none; such a question enters no metric.
 pub(super) fn score(
     questions: &[Question],
+    grounding: Grounding,
     answers: &[Option<String>],
     protocol: Protocol,
 ) -> Result<Score, DataError> {
@@ -67,7 +69,7 @@ pub(super) fn score(
             outcomes.push(outcome);
         }
     }
-    let metrics = metrics(&outcomes, &samples, protocol);
+    let metrics = metrics(&outcomes, &samples, grounding, protocol);
     Ok(Score {
         samples,
         metrics,
@@ -77,7 +79,7 @@ pub(super) fn score(
     })
 }
 
-fn metrics(outcomes: &[Outcome<'_>], samples: &[SampleScore], protocol: Protocol) -> Vec<Metric> {
+fn metrics(outcomes: &[Outcome<'_>], samples: &[SampleScore], grounding: Grounding, protocol: Protocol) -> Vec<Metric> {
     let typed = outcomes.iter().any(|outcome| outcome.question.types.is_some());
     let none_of_type = if typed || outcomes.is_empty() {
         "no answered question of this type"
@@ -88,6 +90,9 @@ fn metrics(outcomes: &[Outcome<'_>], samples: &[SampleScore], protocol: Protocol
         let takes = |outcome: &Outcome<'_>| outcome.question.types.is_some_and(|types| takes(types.structural));
         accuracy(id, outcomes, &takes, none_of_type)
     };
+    let attention = outcomes
+        .iter()
+        .filter_map(|outcome| Some((outcome.sample, outcome.question.grounding?)));
     let mut metrics = vec![
         accuracy("accuracy", outcomes, &|_| true, "no answered question"),
         of_form("accuracy/binary", &|form| form != Structural::Query),
@@ -95,10 +100,7 @@ fn metrics(outcomes: &[Outcome<'_>], samples: &[SampleScore], protocol: Protocol
         consistency(outcomes, samples),
         choice("validity", outcomes, protocol, |choices| &choices.valid),
         choice("plausibility", outcomes, protocol, |choices| &choices.plausible),
-        undefined(
-            "grounding",
-            "needs attention maps, which answers in words do not come with",
-        ),
+        percentage("grounding", attention.collect(), grounding.reason()),
         distribution::metric(outcomes),
     ];
     metrics.extend(Structural::ALL.map(|form| of_form(&format!("structural/{}", form.id()), &|other| other == form)));
@@ -229,7 +231,7 @@ mod tests {
 
     fn scored(questions: &[Question], answers: &[Option<&str>]) -> Score {
         let answers: Vec<Option<String>> = answers.iter().map(|answer| answer.map(str::to_owned)).collect();
-        score(questions, &answers, Protocol::Paper).unwrap()
+        score(questions, Grounding::NoAttention, &answers, Protocol::Paper).unwrap()
     }
 
     fn value(score: &Score, id: &str) -> Result<f64, String> {
@@ -336,7 +338,7 @@ mod tests {
 
     #[test]
     fn another_number_of_answers_is_an_error() {
-        assert!(score(&[question("a")], &[], Protocol::Paper).is_err());
+        assert!(score(&[question("a")], Grounding::NoAttention, &[], Protocol::Paper).is_err());
     }
 
     #[test]
@@ -431,11 +433,12 @@ mod tests {
                     steps: Some(*form),
                     entailed: Some(Entailed { within: (0..index % 3).collect(), outside: 0 }),
                     choices: Some(Choices { valid: vec!["red".to_owned()], plausible: Vec::new() }),
+                    grounding: Some(index as f64 / 7.0),
                 })
                 .collect();
             let answers: Vec<Option<String>> = rows.iter().map(|row| ANSWERS[row.3].map(str::to_owned)).collect();
             for protocol in Protocol::ALL {
-                for metric in score(&questions, &answers, *protocol).unwrap().metrics {
+                for metric in score(&questions, Grounding::NoAttention, &answers, *protocol).unwrap().metrics {
                     let sum: Option<f64> = metric.ratios.iter().map(Ratio::value).sum();
                     match metric.value {
                         Ok(value) => prop_assert!((value - sum.unwrap()).abs() < 1e-9, "{}", metric.id),

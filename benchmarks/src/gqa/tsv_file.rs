@@ -39,7 +39,7 @@ pub(super) fn vlmevalkit(place: &Place<'_>) -> Result<Option<Found>, DataError> 
         rows,
         pictures,
         files: vec![source_file(&path)?],
-        choices: None,
+        beside: None,
     }))
 }
 

@@ -7,7 +7,7 @@
 //! | lmms-lab Parquet | `test-*.parquet` in `data/`, `default/` or the folder itself |
 //! | VLMEvalKit | `MMVet.tsv`; sample ids are `row/<n>` unless every `index` is `v1_<n>` |
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::{BTreeSet, HashMap, HashSet};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -15,20 +15,21 @@ use serde::Deserialize;
 use serde_json::Value;
 use sha2::{Digest, Sha256};
 
-use super::{Capability, MmVet, MmVetData, SPLIT, integration, sample_id, tsv_file};
+use super::{Capability, MmVet, MmVetData, SPLIT, bard, integration, sample_id, tsv_file};
 use crate::benchmark::{Benchmark, Provenance, SourceFile};
 use crate::error::DataError;
 use crate::json_object;
 use crate::jsonl::{self, id_text};
-use crate::parquet::{ParquetPictures, TextColumns, shards, source_file};
+use crate::parquet::{SplitPictures, TextColumns, shards, source_file};
 use crate::picture::{Picture, PictureStore};
 use crate::python_text;
 use crate::sample::{Sample, SampleId};
 use crate::source::{DataSource, PictureFolders};
+use crate::task::UnknownName;
 
 const LLAVA_QUESTIONS: &str = "llava-mm-vet.jsonl";
-const LABELS: &str = "mm-vet.json";
-const LABEL_FOLDERS: [&str; 3] = ["", "mm-vet", "mmvet"];
+pub(super) const LABELS: &str = "mm-vet.json";
+pub(super) const LABEL_FOLDERS: [&str; 3] = ["", "mm-vet", "mmvet"];
 const PARQUET_FOLDERS: [&str; 3] = ["data", "default", ""];
 const PARQUET_COLUMNS: [&str; 4] = ["question_id", "question", "answer", "capability"];
 
@@ -72,11 +73,9 @@ type Read = fn(&Path, Option<&Path>) -> Result<Option<MmVetData>, DataError>;
 /// Finds MM-Vet under `source` and reads all but the pictures.
 pub(super) fn load(source: &DataSource) -> Result<MmVetData, DataError> {
     if let Some(wanted) = &source.split
-        && wanted != SPLIT
+        && ![SPLIT, bard::SPLIT].contains(&wanted.as_str())
     {
-        return Err(DataError::Mismatch(format!(
-            "MM-Vet has no split `{wanted}`; name `{SPLIT}` or leave out `--split`"
-        )));
+        return Err(UnknownName::new("split of MM-Vet", wanted, &[SPLIT, bard::SPLIT]).into());
     }
     let folders = source.folders(MmVet.task().id())?;
     for folder in &folders {
@@ -179,12 +178,11 @@ fn lmms_lab(folder: &Path, images: Option<&Path>) -> Result<Option<MmVetData>, D
     let Some(paths) = paths else {
         return Ok(None);
     };
-    let looked_in = PictureFolders::new(folder, &PICTURE_FOLDERS, images);
+    let split = SplitPictures::new(PictureFolders::new(folder, &PICTURE_FOLDERS, images));
     let (mut rows, mut files) = (Vec::new(), Vec::new());
     for path in paths {
         let columns = TextColumns::read(&path, &PARQUET_COLUMNS)?;
-        let folders = PictureFolders::new(folder, &PICTURE_FOLDERS, images);
-        let store = Arc::new(ParquetPictures::open(&path, folders)?);
+        let store = Arc::new(split.open(&path)?);
         for row in 0..columns.rows {
             let fault = |what: String| DataError::Record {
                 path: path.clone(),
@@ -217,7 +215,7 @@ fn lmms_lab(folder: &Path, images: Option<&Path>) -> Result<Option<MmVetData>, D
         }
         files.push(source_file(&path)?);
     }
-    assemble(rows, "lmms-lab Parquet", files, looked_in.folders()).map(Some)
+    assemble(rows, "lmms-lab Parquet", files, &split.folders()).map(Some)
 }
 
 fn label_file(folder: &Path) -> Option<PathBuf> {
@@ -296,6 +294,7 @@ pub(super) fn assemble(
         samples: samples.collect(),
         capabilities,
         by_id,
+        left_out: HashSet::new(),
         grades: None,
         provenance: Provenance {
             layout,

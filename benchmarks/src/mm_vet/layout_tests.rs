@@ -34,7 +34,7 @@ fn write(path: PathBuf, content: impl AsRef<[u8]>) {
     fs::write(path, content).unwrap();
 }
 
-fn official(folder: &Path) {
+pub(super) fn official(folder: &Path) {
     let records = ROWS.map(|(id, image, question, answer, capability)| {
         let record = serde_json::json!({
             "imagename": image, "question": question, "answer": answer, "capability": capability, "imagesource": "web"

@@ -107,6 +107,30 @@ fn llava_15_13b_scores_what_the_organisers_tables_say() {
     }
 }
 
+/// `mm-vet.md`, section 10; the list is not among the files that LLaVA released.
+#[test]
+fn llava_15_13b_scores_what_the_page_says_on_the_bard_set() {
+    let test = "llava_15_13b_scores_what_the_page_says_on_the_bard_set";
+    let Some(folder) = reference_data::folder(test) else {
+        return;
+    };
+    let folder = folder.join("llava-eval/mm-vet");
+    if !folder.join("bard_set.json").is_file() {
+        return reference_data::skip(test, "no `llava-eval/mm-vet/bard_set.json`");
+    }
+    let source = DataSource {
+        root: folder.clone(),
+        images: None,
+        split: Some("bard".to_owned()),
+        grades: Some(folder.join("results/llava-v1.5-13b_gpt-4-grade-1runs.json")),
+    };
+    let data = MmVet.load(&source).unwrap();
+    let answers = PredictionFile::read(&folder.join("answers/llava-v1.5-13b.jsonl")).unwrap();
+    let score = data.score(&texts(&*data, &answers), Protocol::Official).unwrap();
+    assert_eq!(data.samples().len(), 168);
+    assert!((value(&score, "total") - 36.9048).abs() < 5e-5);
+}
+
 #[test]
 fn the_export_is_llavas_results_file() {
     let Some(folder) = reference_data::folder("the_export_is_llavas_results_file") else {

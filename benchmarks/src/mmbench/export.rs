@@ -43,20 +43,19 @@ pub(super) fn sheet(data: &MmBenchData, answers: &[Option<String>]) -> Result<Ex
 /// Header and rows. The answers of `dev` are in it, those of test are hidden and their column is left out.
 fn table(data: &MmBenchData, answers: &[Option<String>]) -> (Vec<&'static str>, Vec<Cells>) {
     let labelled = data.questions.iter().any(|question| question.answer.is_some());
-    // The later `dev-en` and `test-en` say `dev` and `test` in their rows.
-    let split = data.provenance.split.trim_end_matches("-en");
+    let said = data.split.said();
     let mut header = vec![INDEX, "question"];
     header.extend(Letter::OPTIONS.map(Letter::id));
     header.push("prediction");
     header.extend(labelled.then_some("answer"));
-    header.push("split");
+    header.extend(said.map(|_| "split"));
     let samples = data.samples.iter().zip(&data.questions).zip(answers);
     let rows = samples.map(|((sample, question), answer)| {
         let mut cells = vec![Some(sample.id.to_string()), Some(sample.question.clone())];
         cells.extend((0..Letter::OPTIONS.len()).map(|option| question.options.get(option).cloned()));
         cells.push(answer.clone().filter(|answer| !answer.is_empty()));
         cells.extend(labelled.then(|| question.answer.map(|letter| letter.id().to_owned())));
-        cells.push(Some(split.to_owned()));
+        cells.extend(said.map(|split| Some(split.to_owned())));
         cells
     });
     (header, rows.collect())

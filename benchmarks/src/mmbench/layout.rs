@@ -2,13 +2,15 @@
 //!
 //! | layout | files under the benchmark's folder |
 //! |---|---|
-//! | TSV | `mmbench_{dev,test}_20230712.tsv`, VLMEvalKit's `MMBench_{DEV,TEST}_EN.tsv` |
-//! | lmms-lab Parquet | `{dev,test}-*.parquet` in `data/`, `en/`, `default/` or the folder itself |
+//! | TSV | `mmbench_{dev,test}_20230712.tsv`, VLMEvalKit's `MMBench_{DEV,TEST}_{EN,CN}.tsv` and `CCBench.tsv`, LLaVA's |
+//! | | `mmbench_dev_cn_20231003.tsv` |
+//! | lmms-lab Parquet | `{dev,test}-*.parquet` in `data/`, `en/`, `cn/`, `cc/`, `default/` or the folder itself |
 //! | upload | `answers_upload/<name of the TSV>/*.xlsx`, `<name>_upload.xlsx` or any such sheet; no pictures |
 
 use std::collections::{BTreeMap, HashMap};
 use std::path::{Path, PathBuf};
 
+use super::split::Split;
 use super::{Letter, MmBench, MmBenchData, Question, ROTATION, parquet_files, tsv, workbook};
 use crate::benchmark::{Benchmark, Provenance, SourceFile};
 use crate::error::DataError;
@@ -17,20 +19,9 @@ use crate::sample::{Sample, SampleId};
 use crate::source::DataSource;
 use crate::tsv::present;
 
-/// The names under which the organisers and VLMEvalKit publish the splits.
-const NAMES: [(&str, &str); 4] = [
-    ("mmbench_dev_20230712", "dev"),
-    ("mmbench_test_20230712", "test"),
-    ("mmbench_dev_en", "dev-en"),
-    ("mmbench_test_en", "test-en"),
-];
-
-/// How many rows the later `dev` and `test` have.
-const LATER_ROWS: [usize; 2] = [4329, 6666];
-
 /// A file, or the files of a table, that hold one split.
 pub(super) struct Candidate {
-    pub(super) split: &'static str,
+    pub(super) split: Split,
     pub(super) paths: Vec<PathBuf>,
 }
 
@@ -94,16 +85,16 @@ pub(super) fn load(source: &DataSource) -> Result<MmBenchData, DataError> {
         });
     }
     let chosen = match &source.split {
-        Some(wanted) => found.iter().find(|(candidate, ..)| candidate.split == wanted),
-        None => ["dev", "dev-en"]
-            .iter()
-            .find_map(|split| found.iter().find(|(candidate, ..)| candidate.split == *split))
+        Some(wanted) => found.iter().find(|(candidate, ..)| candidate.split.id() == wanted),
+        None => Split::DEFAULTS
+            .into_iter()
+            .find_map(|split| found.iter().find(|(candidate, ..)| candidate.split == split))
             .or(found.first()),
     };
     let Some((candidate, folder, read)) = chosen else {
         let splits: Vec<String> = found
             .iter()
-            .map(|(candidate, ..)| format!("`{}`", candidate.split))
+            .map(|(candidate, ..)| format!("`{}`", candidate.split.id()))
             .collect();
         return Err(DataError::Mismatch(format!(
             "split `{}` of MMBench is not in `{}`, which holds {}; name that or leave out `--split`",
@@ -113,24 +104,6 @@ pub(super) fn load(source: &DataSource) -> Result<MmBenchData, DataError> {
         )));
     };
     read(candidate, folder, source.images.as_deref())
-}
-
-/// The split that a file is named after, with or without VILA's `_upload`.
-pub(super) fn split_of_name(path: &Path) -> Option<&'static str> {
-    let stem = path.file_stem()?.to_str()?.to_lowercase();
-    let stem = stem.strip_suffix("_upload").unwrap_or(&stem);
-    NAMES.iter().find(|(name, _)| *name == stem).map(|(_, split)| *split)
-}
-
-/// The split of rows that say `dev` or `test`: the number of rows tells the later files.
-pub(super) fn split_of_rows(said: &str, rows: usize) -> Option<&'static str> {
-    match (said, LATER_ROWS.contains(&rows)) {
-        ("dev", false) => Some("dev"),
-        ("dev", true) => Some("dev-en"),
-        ("test", false) => Some("test"),
-        ("test", true) => Some("test-en"),
-        _ => None,
-    }
 }
 
 /// A row of its cells by column. `labelled` says whether the table has a column `answer`.
@@ -183,7 +156,7 @@ fn whole_number(column: &str, text: &str) -> Result<u64, String> {
 pub(super) fn assemble(
     rows: Vec<Placed>,
     layout: &'static str,
-    split: &str,
+    split: Split,
     files: Vec<SourceFile>,
     picture_folders: &[PathBuf],
 ) -> Result<MmBenchData, DataError> {
@@ -221,13 +194,14 @@ pub(super) fn assemble(
     Ok(MmBenchData {
         provenance: Provenance {
             layout,
-            split: split.to_owned(),
+            split: split.id().to_owned(),
             files,
             picture_folders: picture_folders.to_vec(),
         },
         samples,
         questions,
         by_id,
+        split,
     })
 }
 
@@ -260,25 +234,6 @@ fn check_rotations(rows: &[Placed]) -> Result<(), DataError> {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn splits_are_read_from_names_and_rows() {
-        let names = [
-            ("mmbench_dev_20230712.tsv", Some("dev")),
-            ("a/MMBench_DEV_EN.tsv", Some("dev-en")),
-            ("MMBench_TEST_EN.tsv", Some("test-en")),
-            ("mmbench_test_20230712_upload.xlsx", Some("test")),
-            ("MMBench_DEV_CN.tsv", None),
-            ("mmbench.tsv", None),
-        ];
-        for (name, expected) in names {
-            assert_eq!(split_of_name(Path::new(name)), expected, "{name}");
-        }
-        assert_eq!(split_of_rows("dev", 4377), Some("dev"));
-        assert_eq!(split_of_rows("dev", 4329), Some("dev-en"));
-        assert_eq!(split_of_rows("test", 6666), Some("test-en"));
-        assert_eq!(split_of_rows("val", 7), None);
-    }
 
     #[test]
     fn cells_are_read_as_pandas_reads_them() {

@@ -2,7 +2,8 @@
 
 use std::collections::BTreeSet;
 use std::fs::{self, File};
-use std::path::PathBuf;
+use std::io::Cursor;
+use std::path::{Path, PathBuf};
 
 use base64::Engine;
 use base64::prelude::BASE64_STANDARD;
@@ -10,6 +11,8 @@ use polars::prelude::*;
 
 use super::fixture::{ROWS, Row, answers, fault, load, picture, tsv, workbook, write};
 use crate::benchmark::Dataset;
+use crate::export::Export;
+use crate::sheet::Sheet;
 use crate::task::{PromptStyle, Protocol};
 
 fn in_base64(row: &Row) -> String {
@@ -129,6 +132,47 @@ fn every_layout_gives_the_same_rows() {
         let of = |id: &str| score.metric(id).unwrap();
         assert_eq!((of("accuracy").value.clone(), of("accuracy").n), (Ok(100.0), 3));
         assert_eq!((of("ability/FP").n, of("category/day").n), (2, 1));
+    }
+}
+
+/// The rows as they would be in Chinese files; the questions stay as they are.
+#[test]
+fn chinese_files_are_told_by_name_and_config_and_asked_in_chinese() {
+    let root = tempfile::tempdir().unwrap();
+    let at = |name: &str| root.path().join(name);
+    let content = tsv(&ROWS, true, in_base64);
+    write(at("a/mmbench/mmbench_dev_cn_20231003.tsv"), content.clone());
+    write(at("b/MMBench_DEV_CN.tsv"), content);
+    parquet(at("c/MMBench/cn/dev-00000-of-00001.parquet"), "L2-category");
+    parquet(at("d/cc/test-00000-of-00001.parquet"), "l2");
+    let cases = [
+        ("a", "dev-cn"),
+        ("b", "dev-cn"),
+        ("c", "dev-cn"),
+        ("c/MMBench/cn", "dev-cn"),
+        ("d", "cc"),
+        ("d/cc", "cc"),
+    ];
+    for (folder, split) in cases {
+        let data = load(&at(folder), None).unwrap();
+        assert_eq!(data.provenance().split, split, "{folder}");
+        let asked = "What is on the \"desk\"?\nA. mug\nB. cat\n请直接回答选项字母。";
+        assert_eq!(data.prompt(0, PromptStyle::Paper), asked);
+        let asked = data.prompt(0, PromptStyle::LmmsEval);
+        assert!(
+            asked.ends_with("B. cat\n\n请直接使用所提供的选项字母作为答案回答。"),
+            "{asked}"
+        );
+        let right: Vec<Option<String>> = ROWS.iter().map(|row| Some(row.4.to_owned())).collect();
+        let score = data.score(&right, Protocol::Paper).unwrap();
+        assert_eq!(score.metric("accuracy").unwrap().value, Ok(100.0));
+        assert_eq!(score.metric("ability/FP").is_some(), split == "dev-cn");
+        assert!(data.remarks()[0].starts_with("7 rows in Chinese; the papers' MMBench is the English"));
+        let Export::File(sheet) = data.export(&right).unwrap() else {
+            unreachable!("MMBench's upload is a file");
+        };
+        let sheet = Sheet::parse_workbook(Cursor::new(sheet), Path::new("sheet")).unwrap();
+        assert_eq!(sheet.has("split"), split == "dev-cn");
     }
 }
 

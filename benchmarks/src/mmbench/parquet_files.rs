@@ -1,6 +1,7 @@
-//! MMBench from the Parquet files of `lmms-lab/MMBench_EN` (the files of 2023-07-12) and of config `en` of
-//! `lmms-lab/MMBench` (the later ones) on Hugging Face.
+//! MMBench from the Parquet files of `lmms-lab/MMBench_EN` (the files of 2023-07-12) and of the configs `en`, `cn` and
+//! `cc` of `lmms-lab/MMBench` (the later ones) on Hugging Face. `cc` has neither hints nor L2 groups.
 
+use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -8,15 +9,16 @@ use sha2::{Digest, Sha256};
 
 use super::MmBenchData;
 use super::layout::{Candidate, Placed, assemble, row};
+use super::split::Split;
 use crate::error::DataError;
-use crate::parquet::{ParquetPictures, TextColumns, shards, source_file};
+use crate::parquet::{ParquetPictures, SplitPictures, TextColumns, shards, source_file};
 use crate::picture::{Picture, PictureStore};
 use crate::source::PictureFolders;
 
-const FOLDERS: [&str; 4] = ["data", "en", "default", ""];
+const FOLDERS: [&str; 6] = ["data", "en", "cn", "cc", "default", ""];
 const PICTURE_FOLDERS: [&str; 2] = ["images", ""];
 
-/// The name of the L2 column tells the two sets apart.
+/// The name of the L2 column tells the two English sets apart.
 const EARLY_COLUMN: &str = "l2-category";
 const LATER_COLUMN: &str = "L2-category";
 
@@ -37,9 +39,10 @@ const COLUMNS: [&str; 11] = [
 /// The splits of either set.
 pub(super) fn find(folder: &Path) -> Result<Vec<Candidate>, DataError> {
     let mut candidates = Vec::new();
-    for sub in FOLDERS {
-        for (name, early, later) in [("dev", "dev", "dev-en"), ("test", "test", "test-en")] {
-            let Some(paths) = shards(&folder.join(sub), name)? else {
+    for place in FOLDERS.map(|sub| folder.join(sub)) {
+        let config = place.file_name().and_then(OsStr::to_str).unwrap_or_default();
+        for name in ["dev", "test"] {
+            let Some(paths) = shards(&place, name)? else {
                 continue;
             };
             let Some(first) = paths.first() else {
@@ -47,9 +50,17 @@ pub(super) fn find(folder: &Path) -> Result<Vec<Candidate>, DataError> {
             };
             let columns = TextColumns::read(first, &[EARLY_COLUMN, LATER_COLUMN, "A"])?;
             // Other sets have splits of these names too.
-            let split = match (columns.has("A"), columns.has(EARLY_COLUMN), columns.has(LATER_COLUMN)) {
-                (true, true, _) => early,
-                (true, false, true) => later,
+            if !columns.has("A") {
+                continue;
+            }
+            let split = match (config, name) {
+                ("cn", "dev") => Split::DevCn,
+                ("cn", _) => Split::TestCn,
+                ("cc", "test") => Split::Cc,
+                (_, "dev") if columns.has(EARLY_COLUMN) => Split::Dev,
+                (_, "dev") if columns.has(LATER_COLUMN) => Split::DevEn,
+                (_, "test") if columns.has(EARLY_COLUMN) => Split::Test,
+                (_, "test") if columns.has(LATER_COLUMN) => Split::TestEn,
                 _ => continue,
             };
             candidates.push(Candidate { split, paths });
@@ -60,15 +71,14 @@ pub(super) fn find(folder: &Path) -> Result<Vec<Candidate>, DataError> {
 
 /// Reads the rows of a split.
 pub(super) fn read(candidate: &Candidate, folder: &Path, images: Option<&Path>) -> Result<MmBenchData, DataError> {
-    let looked_in = PictureFolders::new(folder, &PICTURE_FOLDERS, images);
+    let split = SplitPictures::new(PictureFolders::new(folder, &PICTURE_FOLDERS, images));
     let (mut rows, mut files) = (Vec::new(), Vec::new());
     for path in &candidate.paths {
-        let folders = PictureFolders::new(folder, &PICTURE_FOLDERS, images);
-        let store = Arc::new(ParquetPictures::open(path, folders)?);
-        add_rows(path, candidate.split.starts_with("dev"), &store, &mut rows)?;
+        let store = Arc::new(split.open(path)?);
+        add_rows(path, candidate.split.is_labelled(), &store, &mut rows)?;
         files.push(source_file(path)?);
     }
-    assemble(rows, "lmms-lab Parquet", candidate.split, files, looked_in.folders())
+    assemble(rows, "lmms-lab Parquet", candidate.split, files, &split.folders())
 }
 
 fn add_rows(

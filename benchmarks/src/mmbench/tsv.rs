@@ -3,7 +3,8 @@
 use std::path::Path;
 
 use super::MmBenchData;
-use super::layout::{Candidate, Placed, assemble, row, split_of_name};
+use super::layout::{Candidate, Placed, assemble, row};
+use super::split::Split;
 use crate::error::DataError;
 use crate::parquet::source_file;
 use crate::tsv::{self, Tsv};
@@ -12,7 +13,7 @@ use crate::tsv::{self, Tsv};
 pub(super) fn find(folder: &Path) -> Result<Vec<Candidate>, DataError> {
     let candidates = tsv::files(folder)?.into_iter().filter_map(|path| {
         Some(Candidate {
-            split: split_of_name(&path)?,
+            split: Split::of_name(&path)?,
             paths: vec![path],
         })
     });

@@ -5,7 +5,8 @@ use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
 
 use super::MmBenchData;
-use super::layout::{Candidate, Placed, assemble, row, split_of_name, split_of_rows};
+use super::layout::{Candidate, Placed, assemble, row};
+use super::split::Split;
 use crate::error::DataError;
 use crate::parquet::source_file;
 use crate::picture::{Picture, PictureError};
@@ -27,8 +28,8 @@ pub(super) fn find(folder: &Path) -> Result<Vec<Candidate>, DataError> {
             if !is_workbook(&path) {
                 continue;
             }
-            let Some(split) = split_of_name(&place)
-                .or_else(|| split_of_name(&path))
+            let Some(split) = Split::of_name(&place)
+                .or_else(|| Split::of_name(&path))
                 .or_else(|| split(&path))
             else {
                 continue;
@@ -90,10 +91,10 @@ fn is_workbook(path: &Path) -> bool {
 }
 
 /// The split that the rows themselves name; `None` also for a sheet of another kind, which may lie here.
-fn split(path: &Path) -> Option<&'static str> {
+fn split(path: &Path) -> Option<Split> {
     let sheet = upload(path).ok()?;
     let (_, first) = sheet.rows().first()?;
-    split_of_rows(&sheet.cell(first, "split")?, sheet.rows().len())
+    Split::of_rows(&sheet.cell(first, "split")?, sheet.rows().len())
 }
 
 fn upload(path: &Path) -> Result<Sheet, DataError> {

@@ -238,7 +238,7 @@ fn faulty_files_are_named_with_line_and_remedy() {
         ),
         (
             |root| fs::write(root.join(TOOL).join("color.txt"), [0xFF]).unwrap(),
-            "`ROOT/eval_tool/Your_Results/color.txt`: not UTF-8 text",
+            "`ROOT/eval_tool/Your_Results/color.txt`: not UTF-8; save the file as UTF-8",
         ),
         (
             |root| {

@@ -8,7 +8,7 @@ use super::layout::{PICTURE_FOLDERS, Row, assemble};
 use super::truth::positive;
 use super::{MmeData, Subtask, picture_key};
 use crate::error::DataError;
-use crate::parquet::{ParquetPictures, TextColumns, shards, source_file};
+use crate::parquet::{ParquetPictures, SplitPictures, TextColumns, shards, source_file};
 use crate::picture::{Picture, PictureStore};
 use crate::source::PictureFolders;
 
@@ -23,16 +23,15 @@ pub(super) fn lmms_lab(folder: &Path, images: Option<&Path>) -> Result<Option<Mm
         let Some(paths) = shards(&folder.join(sub), "test")? else {
             continue;
         };
-        let looked_in = PictureFolders::new(folder, &PICTURE_FOLDERS, images);
+        let split = SplitPictures::new(PictureFolders::new(folder, &PICTURE_FOLDERS, images));
         let (mut rows, mut pictures) = (Vec::new(), HashMap::new());
         let mut files = Vec::with_capacity(paths.len());
         for path in paths {
-            let folders = PictureFolders::new(folder, &PICTURE_FOLDERS, images);
-            let store = Arc::new(ParquetPictures::open(&path, folders)?);
+            let store = Arc::new(split.open(&path)?);
             add_rows(&path, &store, &mut pictures, &mut rows)?;
             files.push(source_file(&path)?);
         }
-        return assemble(rows, "lmms-lab Parquet", files, looked_in.folders(), folder).map(Some);
+        return assemble(rows, "lmms-lab Parquet", files, &split.folders(), folder).map(Some);
     }
     Ok(None)
 }

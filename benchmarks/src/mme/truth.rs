@@ -8,12 +8,11 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use sha2::{Digest, Sha256};
-
 use super::Subtask;
 use crate::benchmark::SourceFile;
 use crate::error::DataError;
 use crate::python_text;
+use crate::text_file;
 
 /// Where the release's subtask folders lie.
 const RELEASE_FOLDERS: [&str; 2] = ["MME_Benchmark_release_version", ""];
@@ -112,7 +111,7 @@ fn add_release_subtask(folder: &Path, subtask: Subtask, truth: &mut Truth) -> Re
         let Some(stem) = name.strip_suffix(".txt") else {
             continue;
         };
-        let (text, file) = read_text(&texts.join(&name))?;
+        let (text, file) = text_file::read(&texts.join(&name))?;
         let path: Arc<Path> = file.path.as_path().into();
         let picture = pictures
             .remove(stem)
@@ -165,7 +164,7 @@ fn tool(folder: &Path) -> Result<Option<Truth>, DataError> {
 }
 
 fn add_tool_file(path: &Path, subtask: Subtask, truth: &mut Truth) -> Result<(), DataError> {
-    let (text, file) = read_text(path)?;
+    let (text, file) = text_file::read(path)?;
     let place: Arc<Path> = path.into();
     for (line, text) in lines(&text) {
         let fields: Vec<&str> = text.split('\t').collect();
@@ -205,23 +204,9 @@ fn names(folder: &Path) -> Vec<String> {
 
 /// Lines with their number from 1, stripped, without the blank ones.
 fn lines(text: &str) -> impl Iterator<Item = (usize, &str)> {
-    let text = text.strip_prefix('\u{feff}').unwrap_or(text);
     let stripped = text
         .lines()
         .enumerate()
         .map(|(n, line)| (n + 1, python_text::strip(line)));
     stripped.filter(|(_, line)| !line.is_empty())
-}
-
-fn read_text(path: &Path) -> Result<(String, SourceFile), DataError> {
-    let bytes = fs::read(path).map_err(|error| DataError::unreadable(path, &error))?;
-    let file = SourceFile {
-        path: path.to_owned(),
-        sha256: format!("{:x}", Sha256::digest(&bytes)),
-    };
-    let text = String::from_utf8(bytes).map_err(|_| DataError::File {
-        path: path.to_owned(),
-        what: "not UTF-8 text; unpack the release again".to_owned(),
-    })?;
-    Ok((text, file))
 }

@@ -9,7 +9,7 @@ use sha2::{Digest, Sha256};
 use super::layout::{PICTURE_FOLDERS, Row, assemble, category, positive, stem};
 use super::{Category, PopeData};
 use crate::error::DataError;
-use crate::parquet::{ParquetPictures, TextColumns, shards, source_file};
+use crate::parquet::{ParquetPictures, SplitPictures, TextColumns, shards, source_file};
 use crate::picture::{Picture, PictureError, PictureStore};
 use crate::python_text;
 use crate::source::PictureFolders;
@@ -25,17 +25,16 @@ pub(super) fn lmms_lab(folder: &Path, images: Option<&Path>) -> Result<Option<Po
     let Some(parts) = parts(folder)? else {
         return Ok(None);
     };
-    let looked_in = PictureFolders::new(folder, &PICTURE_FOLDERS, images);
+    let split = SplitPictures::new(PictureFolders::new(folder, &PICTURE_FOLDERS, images));
     let mut rows = Vec::new();
     let mut files = Vec::with_capacity(parts.len());
     let mut pictures = HashMap::new();
-    for (split, path) in parts {
-        let folders = PictureFolders::new(folder, &PICTURE_FOLDERS, images);
-        let store = Arc::new(ParquetPictures::open(&path, folders)?);
-        add_rows(&path, split, &store, &mut pictures, &mut rows)?;
+    for (category, path) in parts {
+        let store = Arc::new(split.open(&path)?);
+        add_rows(&path, category, &store, &mut pictures, &mut rows)?;
         files.push(source_file(&path)?);
     }
-    assemble(rows, None, "lmms-lab Parquet", files, looked_in.folders()).map(Some)
+    assemble(rows, None, "lmms-lab Parquet", files, &split.folders()).map(Some)
 }
 
 /// A file, and the category of its rows where its name tells it.

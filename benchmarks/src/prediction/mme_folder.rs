@@ -8,17 +8,16 @@ use sha2::{Digest, Sha256};
 use super::{Prediction, PredictionFile, PredictionKey, PredictionOutcome};
 use crate::error::DataError;
 use crate::mme::Subtask;
+use crate::text_file;
 
-/// Reads the folder; its SHA-256 is that of its files, one after the other in the order of the subtasks.
+/// Reads the folder; its SHA-256 is that of its files' hashes, in the order of the subtasks.
 pub(super) fn read(folder: &Path) -> Result<PredictionFile, DataError> {
     let mut hasher = Sha256::new();
     let mut predictions = Vec::new();
     let present = Subtask::all().map(|subtask| (subtask, folder.join(format!("{}.txt", subtask.id()))));
     for (subtask, path) in present.filter(|(_, path)| path.is_file()) {
-        let content = std::fs::read(&path).map_err(|error| DataError::unreadable(&path, &error))?;
-        hasher.update(&content);
-        let content = String::from_utf8(content).map_err(|_| file_fault(&path, "not UTF-8; save the file as UTF-8"))?;
-        let content = content.strip_prefix('\u{feff}').unwrap_or(&content);
+        let (content, file) = text_file::read(&path)?;
+        hasher.update(&file.sha256);
         let lines = content.lines().enumerate().filter(|(_, text)| !text.is_empty());
         for (n, text) in lines {
             let prediction = prediction(subtask, text, n + 1);

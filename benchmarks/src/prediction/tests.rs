@@ -312,7 +312,7 @@ fn faults_of_other_programs_files_name_the_record() {
         ("[]", "`FILE`: an empty array; it holds no prediction"),
         (
             "[{\"question_id\": 7, \"answer\": \"a\"}, {\"question_id\"",
-            "`FILE`: cut off in the middle; copy the file",
+            "`FILE`: cut off in the middle, at line 1 column 50; copy the file again",
         ),
         (
             "[{\"id\": 7, \"answer\": \"a\"}]",

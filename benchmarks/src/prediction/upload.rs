@@ -44,13 +44,12 @@ const FORMS: [Form; 3] = [
 
 /// Reads the array.
 pub(super) fn read(path: &Path) -> Result<PredictionFile, DataError> {
-    let (records, file) = json_document::read::<Vec<Map<String, Value>>>(path)?;
     let mut form = None;
-    let mut predictions = Vec::with_capacity(records.len());
-    for (n, mut record) in records.into_iter().enumerate() {
+    let mut predictions = Vec::new();
+    let file = json_document::elements(path, |number, mut record: Map<String, Value>| {
         let fault = |what: String| DataError::Record {
             path: path.to_owned(),
-            record: format!("record {}", n + 1),
+            record: format!("record {number}"),
             what,
         };
         let Some(found) = FORMS.iter().find(|form| record.contains_key(form.id)) else {
@@ -70,9 +69,10 @@ pub(super) fn read(path: &Path) -> Result<PredictionFile, DataError> {
             key,
             prompt: None,
             outcome: PredictionOutcome::Answer(text(found.answer, answer).map_err(fault)?),
-            line: n + 1,
+            line: number,
         });
-    }
+        Ok(())
+    })?;
     let SourceFile { path, sha256 } = file;
     match form {
         Some(form) => Ok(PredictionFile {

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use super::TextvqaData;
 use super::layout::{Origin, PICTURE_FOLDERS, Row, assemble};
 use crate::error::DataError;
-use crate::parquet::{ParquetPictures, TextColumns, TextLists, shards, source_file};
+use crate::parquet::{SplitPictures, TextColumns, TextLists, shards, source_file};
 use crate::picture::{Picture, PictureStore};
 use crate::source::PictureFolders;
 
@@ -33,15 +33,16 @@ pub(super) fn lmms_lab(folder: &Path, images: Option<&Path>) -> Result<Option<Te
     let mut rows = Vec::new();
     let mut files = Vec::with_capacity(paths.len());
     let mut pictures = HashMap::new();
+    let split = SplitPictures::new(PictureFolders::new(folder, &PICTURE_FOLDERS, images));
     for path in &paths {
-        add_rows(path, folder, images, &mut pictures, &mut rows)?;
+        add_rows(path, Arc::new(split.open(path)?), &mut pictures, &mut rows)?;
         files.push(source_file(path)?);
     }
     let origin = Origin {
         layout: "lmms-lab Parquet",
         folder,
         files,
-        picture_folders: PictureFolders::new(folder, &PICTURE_FOLDERS, images).folders().to_vec(),
+        picture_folders: split.folders(),
     };
     assemble(rows, origin).map(Some)
 }
@@ -49,13 +50,10 @@ pub(super) fn lmms_lab(folder: &Path, images: Option<&Path>) -> Result<Option<Te
 /// Adds the rows of one file. `pictures` holds by picture id the row that it is read from.
 fn add_rows(
     path: &Path,
-    folder: &Path,
-    images: Option<&Path>,
+    store: Arc<dyn PictureStore>,
     pictures: &mut HashMap<String, Picture>,
     rows: &mut Vec<Row>,
 ) -> Result<(), DataError> {
-    let folders = PictureFolders::new(folder, &PICTURE_FOLDERS, images);
-    let store: Arc<dyn PictureStore> = Arc::new(ParquetPictures::open(path, folders)?);
     let columns = TextColumns::read(path, &COLUMNS)?;
     let answers = TextLists::read(path, "answers", "answer")?;
     let tokens = TextLists::read(path, "ocr_tokens", "token")?;

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use super::layout::{Assembly, Label, Name, Row, picture_folders, stem};
 use super::{Split, VizwizData};
 use crate::error::DataError;
-use crate::parquet::{ParquetPictures, TextColumns, TextLists, shards, source_file};
+use crate::parquet::{SplitPictures, TextColumns, TextLists, shards, source_file};
 use crate::picture::{Picture, PictureStore};
 
 /// Where the files lie.
@@ -27,12 +27,13 @@ pub(super) fn lmms_lab(folder: &Path, split: Split, images: Option<&Path>) -> Re
     };
     let mut assembly = Assembly::default();
     let mut files = Vec::with_capacity(paths.len());
+    let pictures = SplitPictures::new(picture_folders(folder, split, images));
     for path in &paths {
-        let store = ParquetPictures::open(path, picture_folders(folder, split, images))?;
+        let store = pictures.open(path)?;
         add_rows(path, Arc::new(store), &mut assembly)?;
         files.push(source_file(path)?);
     }
-    let folders = picture_folders(folder, split, images).folders().to_vec();
+    let folders = pictures.folders();
     Ok(Some(assembly.finish("lmms-lab Parquet", split, folder, files, folders)))
 }
 

@@ -49,7 +49,7 @@ struct Question {
 
 /// The upload of `answers`, in the order of the question file of test2015.
 pub(super) fn upload(data: &Vqav2Data, answers: &[Option<String>]) -> Result<Export, DataError> {
-    if data.split == Split::Val {
+    if data.split != Split::TestDev {
         return Err(DataError::Mismatch(
             "VQAv2 val is scored here and not uploaded; answer and export `--split test-dev`".to_owned(),
         ));

@@ -110,6 +110,9 @@ pub(super) fn llava(folder: &Path, split: Split, images: Option<&Path>) -> Resul
 /// The organisers' questions, with their annotations where they are there; `None` where the questions are not in
 /// `folder`.
 pub(super) fn official(folder: &Path, split: Split, images: Option<&Path>) -> Result<Option<Vqav2Data>, DataError> {
+    if split == Split::ValLite {
+        return Ok(None);
+    }
     let Some(path) = find(folder, QUESTION_FOLDERS, &questions(split)) else {
         return Ok(None);
     };

@@ -1,5 +1,5 @@
-//! The layouts in which VQAv2 lies (`vqav2.md`, section 2), in order of precedence. Of a folder with both splits
-//! `test-dev` is taken.
+//! The layouts in which VQAv2 lies (`vqav2.md`, section 2), in order of precedence. Of a folder with several splits
+//! `test-dev` is taken, else `val`.
 //!
 //! | layout | files under the benchmark's folder |
 //! |---|---|
@@ -7,6 +7,7 @@
 //! | official | `v2_OpenEnded_mscoco_<split>_questions.json`, also in `Questions/` or `questions/`; with it |
 //! | | `v2_mscoco_val2014_annotations.json`, also in `Annotations/` or `annotations/` |
 //! | lmms-lab Parquet | `testdev-*.parquet`, `validation-*.parquet` in `data/`, `default/` or the folder itself |
+//! | LMMs-Eval-Lite | `lite-*.parquet` in `vqav2_val/`, or in `vqav2/` itself |
 
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};

@@ -1,30 +1,40 @@
-//! VQAv2 from the Parquet files of `lmms-lab/VQAv2` on Hugging Face.
+//! VQAv2 from the Parquet files of `lmms-lab/VQAv2` on Hugging Face, and from config `vqav2_val` of
+//! `lmms-lab/LMMs-Eval-Lite`, which has the same columns.
 
 use std::collections::HashMap;
+use std::ffi::OsStr;
 use std::path::Path;
 use std::sync::Arc;
 
 use super::layout::{Assembly, Label, Row, picture_folders, picture_name};
 use super::{Split, Vqav2Data};
 use crate::error::DataError;
-use crate::parquet::{ParquetPictures, TextColumns, TextLists, shards, source_file};
+use crate::parquet::{SplitPictures, TextColumns, TextLists, shards, source_file};
 use crate::picture::{Picture, PictureStore};
 
 /// Where the files lie.
 const FOLDERS: [&str; 3] = ["data", "default", ""];
 
+/// The config of LMMs-Eval-Lite.
+const LITE: &str = "vqav2_val";
+
 const COLUMNS: [&str; 5] = ["question_id", "image_id", "question", "question_type", "answer_type"];
 
 /// The split's files; `None` where there are none in `folder`.
 pub(super) fn lmms_lab(folder: &Path, split: Split, images: Option<&Path>) -> Result<Option<Vqav2Data>, DataError> {
-    let name = match split {
-        Split::TestDev => "testdev",
-        Split::Val => "validation",
+    let (name, places) = match split {
+        Split::TestDev => ("testdev", FOLDERS.map(|sub| folder.join(sub)).to_vec()),
+        Split::Val => ("validation", FOLDERS.map(|sub| folder.join(sub)).to_vec()),
+        // Every config of that set has files of this name.
+        Split::ValLite if ["vqav2", LITE].map(OsStr::new).map(Some).contains(&folder.file_name()) => {
+            ("lite", vec![folder.join(LITE), folder.to_owned()])
+        }
+        Split::ValLite => ("lite", vec![folder.join(LITE)]),
     };
     let mut paths = None;
-    for sub in FOLDERS {
+    for place in places {
         if paths.is_none() {
-            paths = shards(&folder.join(sub), name)?;
+            paths = shards(&place, name)?;
         }
     }
     let Some(paths) = paths else {
@@ -33,13 +43,17 @@ pub(super) fn lmms_lab(folder: &Path, split: Split, images: Option<&Path>) -> Re
     let mut assembly = Assembly::default();
     let mut files = Vec::with_capacity(paths.len());
     let mut pictures = HashMap::new();
+    let stored = SplitPictures::new(picture_folders(folder, split, images));
     for path in &paths {
-        let store = ParquetPictures::open(path, picture_folders(folder, split, images))?;
+        let store = stored.open(path)?;
         add_rows(path, split, Arc::new(store), &mut pictures, &mut assembly)?;
         files.push(source_file(path)?);
     }
-    let folders = picture_folders(folder, split, images).folders().to_vec();
-    Ok(Some(assembly.finish("lmms-lab Parquet", split, folder, files, folders)))
+    let layout = match split {
+        Split::TestDev | Split::Val => "lmms-lab Parquet",
+        Split::ValLite => "LMMs-Eval-Lite Parquet",
+    };
+    Ok(Some(assembly.finish(layout, split, folder, files, stored.folders())))
 }
 
 /// Adds the rows of one file. `pictures` holds by id the row that a picture is read from.
