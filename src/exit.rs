@@ -6,15 +6,15 @@ use std::process::ExitCode;
 use crate::fault::Fault;
 
 /// How a command ended well.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Exit {
     /// Done.
     Done,
-    /// Finished, but samples are unanswered.
+    /// Finished, but samples are unanswered, or answers ungraded.
     Unanswered,
 }
 
-/// Finished, but samples are unanswered.
+/// Finished, but samples are unanswered, or answers ungraded.
 const UNANSWERED: u8 = 3;
 /// Wrong usage or bad input.
 const USER: u8 = 2;

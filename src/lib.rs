@@ -2,8 +2,9 @@
 //!
 //! `cli` holds what can be typed, `commands` one file a command. A run passes through `plan` (what is asked, in
 //! which order), `journal` (answers as they come), `run_folder` (files on disk) and ends in `statistics` and
-//! `table`.
+//! `table`. `judge` asks a language model about answers that no rule can score.
 
+mod answers;
 mod artefact;
 mod cli;
 mod commands;
@@ -12,6 +13,7 @@ mod fault;
 mod hash;
 mod interrupt;
 mod journal;
+mod judge;
 mod manifest;
 mod model;
 mod plan;
@@ -24,6 +26,7 @@ mod run_folder;
 mod runner;
 mod samples;
 mod score_table;
+mod scored_run;
 mod statistics;
 mod table;
 mod task;

@@ -24,6 +24,9 @@ struct Line {
     /// `this run`, or the id of the source.
     source: String,
     value: Option<f64>,
+    /// What the value lies between where answers are ungraded.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    bounds: Option<(f64, f64)>,
     /// The published number as printed.
     printed: Option<String>,
     stderr: Option<f64>,
@@ -130,6 +133,9 @@ fn own_line(results: &Results, id: &str, record: &MetricRecord) -> Line {
     if results.partial {
         remarks.push(format!("partial: {} of {} answered", results.answered, results.n));
     }
+    if let Some(judge) = &results.judge {
+        remarks.push(format!("judged by {}", judge.name));
+    }
     remarks.extend(record.reason.clone());
     Line {
         task: results.task,
@@ -138,6 +144,7 @@ fn own_line(results: &Results, id: &str, record: &MetricRecord) -> Line {
         model: results.model.clone().unwrap_or_default(),
         source: "this run".to_owned(),
         value: record.value,
+        bounds: record.bounds,
         printed: None,
         stderr: record.stderr,
         n: Some(record.n),
@@ -160,7 +167,8 @@ fn published_line(
         }
         Some(Ours::NotComparable(reason)) => Some(format!("not comparable: {reason}")),
         _ if results.partial => Some("partial run: not comparable".to_owned()),
-        _ => None,
+        _ if results.ungraded > 0 => Some("answers ungraded: not comparable".to_owned()),
+        _ => results.judge.as_ref().and_then(|judge| judge.remark.clone()),
     };
     let difference = match (obstacle.is_none(), record.value, value) {
         (true, Some(ours), Some(published)) => Some(ours - published),
@@ -173,6 +181,7 @@ fn published_line(
         model: [row.model.as_str(), row.precision.as_str()].join(" ").trim().to_owned(),
         source: row.source_id.clone(),
         value,
+        bounds: None,
         printed: Some(row.value.clone()),
         stderr: None,
         n: None,
@@ -227,7 +236,8 @@ fn table(lines: &[Line]) -> Table {
         let value = line
             .printed
             .clone()
-            .or_else(|| line.value.map(|value| format!("{value:.2}")));
+            .or_else(|| line.value.map(|value| format!("{value:.2}")))
+            .or_else(|| line.bounds.map(|(low, high)| format!("{low:.2} to {high:.2}")));
         table.row([
             format!("{} {}", line.task, line.split),
             line.metric.clone(),

@@ -4,6 +4,7 @@ mod data;
 mod demo;
 mod doctor;
 mod export;
+mod grade;
 mod inspect;
 mod leaderboard;
 mod list;
@@ -20,6 +21,7 @@ pub fn run(command: Command) -> Result<Exit, Fault> {
         Command::List(args) => list::run(&args),
         Command::Run(args) => run::run(&args),
         Command::Score(args) => score::run(&args),
+        Command::Grade(args) => grade::run(&args),
         Command::Export(args) => export::run(&args),
         Command::Data(DataCommand::Check(args)) => data::check(&args),
         Command::Leaderboard(args) => leaderboard::run(&args),

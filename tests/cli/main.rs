@@ -5,5 +5,7 @@
 mod checkpoint;
 mod command;
 mod export;
+mod grade;
+mod judge_server;
 mod run;
 mod score;

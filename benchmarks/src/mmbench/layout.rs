@@ -228,6 +228,7 @@ pub(super) fn assemble(
         samples,
         questions,
         by_id,
+        matches: None,
     })
 }
 
