@@ -24,6 +24,9 @@ pub enum Command {
     Run(RunArgs),
     /// Score a prediction file, ours or another program's
     Score(ScoreArgs),
+    /// Have a judge, a language model behind a server, grade answers that no rule can score
+    #[command(after_long_help = GRADE_HELP)]
+    Grade(GradeArgs),
     /// Write answers in the form that an organiser's server or tool takes
     Export(ExportArgs),
     /// Look at a benchmark's data before a run
@@ -195,7 +198,8 @@ pub struct ScoreArgs {
     /// Prediction file
     #[arg(long, value_name = "FILE")]
     pub answers: PathBuf,
-    /// Grades of the answers, for `mm-vet`: the file of the organisers' grader
+    /// What a judge made of the answers: for `mm-vet` the file of the organisers' grader, for `mmbench` the match
+    /// file of `grade`
     #[arg(long, value_name = "FILE")]
     pub grades: Option<PathBuf>,
     /// Split; default: the one behind the paper's number, else the labelled one
@@ -217,6 +221,78 @@ pub enum ScoreFormat {
     Table,
     Json,
     Csv,
+}
+
+const GRADE_HELP: &str = "\
+The key of the server is taken from VILA_BENCH_JUDGE_KEY, else from OPENAI_API_KEY, and stands in no file or message. \
+Every reply is kept in a transcript; a second call of the same command goes on where the first one stopped and asks \
+nothing twice.
+
+  vila-bench grade --task mm-vet --run runs/llava-v1.5-13b --judge https://api.openai.com/v1 --judge-model gpt-4-0613
+  vila-bench grade --task mm-vet --data eval --answers answers.jsonl --judge http://localhost:8000 --judge-model \
+qwen --dry-run
+  vila-bench grade --task mm-vet --data eval --calibrate --judge http://localhost:8000 --judge-model qwen";
+
+#[derive(Debug, Args)]
+pub struct GradeArgs {
+    /// `mm-vet`: grades from 0 to 1; `mmbench`: which option an answer means that no rule reads
+    #[arg(long, value_parser = str::parse::<Task>)]
+    pub task: Task,
+    /// Run whose answers are graded: `runs/<model>/<task>@<split>` or `runs/<model>`
+    #[arg(long, value_name = "RUN", group = "graded")]
+    pub run: Option<PathBuf>,
+    /// Prediction file whose answers are graded
+    #[arg(long, value_name = "FILE", group = "graded", requires = "data")]
+    pub answers: Option<PathBuf>,
+    /// Grade the answers of the reference grades in the data folder again, and say how the judge differs from them
+    #[arg(long, group = "graded", requires = "data")]
+    pub calibrate: bool,
+    /// Folder with one folder per benchmark, or the benchmark's folder itself; default: the run's
+    #[arg(long, value_name = "ROOT", required_unless_present = "run")]
+    pub data: Option<PathBuf>,
+    /// Split; default: the run's, else the one behind the paper's number, else the labelled one
+    #[arg(long, value_name = "S")]
+    pub split: Option<String>,
+    /// Server that speaks OpenAI's chat completions, with or without `/v1`
+    #[arg(long, value_name = "URL")]
+    pub judge: String,
+    /// Model to ask there; the published MM-Vet scores are of `gpt-4-0613`
+    #[arg(long, value_name = "NAME")]
+    pub judge_model: String,
+    /// How often each answer is graded, for `mm-vet`; the score is the mean
+    #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=100))]
+    pub runs: u32,
+    /// Folder for grades and transcript; default: the run's, else `grades`
+    #[arg(long, value_name = "DIR")]
+    pub out: Option<PathBuf>,
+    /// Calls in flight at once
+    #[arg(long, value_name = "N", default_value_t = 4, value_parser = clap::value_parser!(u32).range(1..=256))]
+    pub concurrency: u32,
+    /// How long to wait for a reply, in seconds
+    #[arg(long, value_name = "SECONDS", default_value_t = 60.0, value_parser = seconds)]
+    pub timeout: f64,
+    /// How often a call is tried again that the server did not answer
+    #[arg(long, value_name = "N", default_value_t = 6)]
+    pub retries: u32,
+    /// Price of a million tokens sent, for the estimate
+    #[arg(long, value_name = "PRICE", requires = "price_out")]
+    pub price_in: Option<f64>,
+    /// Price of a million tokens received
+    #[arg(long, value_name = "PRICE", requires = "price_in")]
+    pub price_out: Option<f64>,
+    /// Say what would be asked, and ask nothing
+    #[arg(long)]
+    pub dry_run: bool,
+    /// The first wait before a call is tried again, in seconds; each next one is twice as long
+    #[arg(long, value_name = "SECONDS", default_value_t = 1.0, value_parser = seconds, hide = true)]
+    pub backoff: f64,
+}
+
+fn seconds(text: &str) -> Result<f64, String> {
+    match text.parse::<f64>() {
+        Ok(seconds) if seconds > 0.0 && seconds <= 86_400.0 => Ok(seconds),
+        _ => Err("give a number of seconds above 0, at most a day".to_owned()),
+    }
 }
 
 #[derive(Debug, Args)]

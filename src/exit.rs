@@ -6,19 +6,19 @@ use std::process::ExitCode;
 use crate::fault::Fault;
 
 /// How a command ended well.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Exit {
     /// Done.
     Done,
     /// `compare --fail-on-regression` found one.
     Regression,
-    /// Finished, but samples are unanswered.
+    /// Finished, but samples are unanswered, or answers ungraded.
     Unanswered,
 }
 
 /// A regression was found.
 const REGRESSION: u8 = 1;
-/// Finished, but samples are unanswered.
+/// Finished, but samples are unanswered, or answers ungraded.
 const UNANSWERED: u8 = 3;
 /// Wrong usage or bad input.
 const USER: u8 = 2;

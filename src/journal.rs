@@ -7,10 +7,12 @@
 use std::collections::HashMap;
 use std::fs::{File, OpenOptions, TryLockError};
 use std::io::{BufRead as _, BufReader, Write as _};
+use std::marker::PhantomData;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use model_adapters::Answer;
+use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
 use crate::fault::Fault;
@@ -80,14 +82,15 @@ impl Entry {
     }
 }
 
-/// A journal open for appending. Holds an exclusive lock on its file.
+/// A journal of `T`s open for appending. Holds an exclusive lock on its file.
 #[derive(Debug)]
-pub struct Journal {
+pub struct Journal<T = Entry> {
     path: PathBuf,
     file: File,
+    lines: PhantomData<fn(T) -> T>,
 }
 
-impl Journal {
+impl<T: Serialize + DeserializeOwned> Journal<T> {
     /// Opens or creates `path` and cuts a torn last line off. A second process on the same file is refused.
     pub fn open(path: &Path) -> Result<Self, Fault> {
         let file = OpenOptions::new()
@@ -97,16 +100,17 @@ impl Journal {
             .open(path)
             .map_err(|error| Fault::file("create", path, &error))?;
         lock(&file, path)?;
-        let sound = scan(path, |_| ())?;
+        let sound = scan(path, |_: T| ())?;
         file.set_len(sound).map_err(|error| Fault::write(path, &error))?;
         Ok(Self {
             path: path.to_owned(),
             file,
+            lines: PhantomData,
         })
     }
 
     /// Appends one line and hands it to the system before returning.
-    pub fn append(&mut self, entry: &Entry) -> Result<(), Fault> {
+    pub fn append(&mut self, entry: &T) -> Result<(), Fault> {
         let line = seal(entry)?;
         self.file
             .write_all(line.as_bytes())
@@ -132,7 +136,7 @@ fn lock(file: &File, path: &Path) -> Result<(), Fault> {
 /// Reads the entries of a journal that may be absent or still growing; the last of each id wins.
 pub fn read(path: &Path, entries: &mut HashMap<String, Entry>) -> Result<(), Fault> {
     if path.exists() {
-        scan(path, |entry| {
+        scan(path, |entry: Entry| {
             entries.insert(entry.id.clone(), entry);
         })?;
     }
@@ -140,7 +144,7 @@ pub fn read(path: &Path, entries: &mut HashMap<String, Entry>) -> Result<(), Fau
 }
 
 /// Passes every sound line on and returns the length of the file up to the end of the last one.
-fn scan(path: &Path, mut each: impl FnMut(Entry)) -> Result<u64, Fault> {
+pub fn scan<T: DeserializeOwned>(path: &Path, mut each: impl FnMut(T)) -> Result<u64, Fault> {
     let file = File::open(path).map_err(|error| Fault::read(path, &error))?;
     let mut reader = BufReader::new(file);
     let mut line = Vec::new();
@@ -172,7 +176,7 @@ fn scan(path: &Path, mut each: impl FnMut(Entry)) -> Result<u64, Fault> {
     Ok(sound)
 }
 
-fn seal(entry: &Entry) -> Result<String, Fault> {
+fn seal<T: Serialize>(entry: &T) -> Result<String, Fault> {
     let mut line =
         serde_json::to_string(entry).map_err(|error| Fault::Bug(format!("a journal entry has no JSON: {error}")))?;
     line.pop();
@@ -182,7 +186,7 @@ fn seal(entry: &Entry) -> Result<String, Fault> {
     Ok(line)
 }
 
-fn open_seal(line: &[u8]) -> Option<Entry> {
+fn open_seal<T: DeserializeOwned>(line: &[u8]) -> Option<T> {
     let line = std::str::from_utf8(line.strip_suffix(b"\n")?).ok()?;
     let (body, tail) = line.split_at_checked(line.len().checked_sub(CHECKSUM.len() + CHECKSUM_TAIL)?)?;
     let checksum = tail.strip_prefix(CHECKSUM)?.strip_suffix("\"}")?;
@@ -256,7 +260,7 @@ mod tests {
         let path = folder.path().join("predictions.jsonl");
         let sound = seal(&entry("a", "Yes")).unwrap();
         std::fs::write(&path, format!("{sound}{}{sound}", sound.replace("Yes", "No"))).unwrap();
-        let error = Journal::open(&path).unwrap_err().to_string();
+        let error = Journal::<Entry>::open(&path).unwrap_err().to_string();
         assert!(error.contains("line 2: damaged"), "{error}");
     }
 
@@ -264,8 +268,8 @@ mod tests {
     fn a_second_writer_is_refused() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("predictions.jsonl");
-        let _first = Journal::open(&path).unwrap();
-        let error = Journal::open(&path).unwrap_err().to_string();
+        let _first = Journal::<Entry>::open(&path).unwrap();
+        let error = Journal::<Entry>::open(&path).unwrap_err().to_string();
         assert!(error.contains("being written by another run"), "{error}");
     }
 
@@ -274,6 +278,7 @@ mod tests {
         let mut journal = Journal {
             path: PathBuf::from("/dev/full"),
             file: OpenOptions::new().append(true).open("/dev/full").unwrap(),
+            lines: PhantomData,
         };
         let error = journal.append(&entry("a", "Yes")).unwrap_err().to_string();
         assert!(error.starts_with("cannot write `/dev/full`"), "{error}");
@@ -290,7 +295,7 @@ mod tests {
         fn any_changed_byte_is_noticed(position in 0_usize..120, bit in 0_u8..8) {
             let mut line = seal(&entry("random/a/kite", "No")).unwrap().into_bytes();
             if let Some(byte) = line.get_mut(position) { *byte ^= 1 << bit; }
-            prop_assert_eq!(open_seal(&line), None);
+            prop_assert_eq!(open_seal::<Entry>(&line), None);
         }
     }
 }

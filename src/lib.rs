@@ -2,8 +2,9 @@
 //!
 //! `cli` holds what can be typed, `commands` one file a command. A run passes through `plan` (what is asked, in
 //! which order), `journal` (answers as they come), `run_folder` (files on disk) and ends in `statistics`,
-//! `comparison` and `table`.
+//! `comparison` and `table`. `judge` asks a language model about answers that no rule can score.
 
+mod answers;
 mod artefact;
 mod cli;
 mod commands;
@@ -14,6 +15,7 @@ mod fault;
 mod hash;
 mod interrupt;
 mod journal;
+mod judge;
 mod manifest;
 mod model;
 mod plan;
@@ -27,6 +29,7 @@ mod runner;
 mod samples;
 mod score_table;
 mod scorecard;
+mod scored_run;
 mod statistics;
 mod table;
 mod task;

@@ -12,12 +12,28 @@ const LINE_INTERVAL: Duration = Duration::from_secs(10);
 #[derive(Debug)]
 pub struct Progress {
     task: String,
+    words: Words,
     total: usize,
     answered: usize,
     failed: usize,
     start: Instant,
     display: Display,
 }
+
+/// What is counted, as the display says it.
+#[derive(Debug, Clone, Copy)]
+pub struct Words {
+    /// What has happened to those that are through: "answered".
+    pub done: &'static str,
+    /// Several of them: "questions".
+    pub many: &'static str,
+}
+
+/// Questions to a model.
+const QUESTIONS: Words = Words {
+    done: "answered",
+    many: "questions",
+};
 
 #[derive(Debug)]
 enum Display {
@@ -28,6 +44,11 @@ enum Display {
 impl Progress {
     /// Starts counting towards `total` questions of `task`.
     pub fn start(task: &str, total: usize) -> Self {
+        Self::counting(QUESTIONS, task, total)
+    }
+
+    /// Starts counting towards `total` of what `words` name.
+    pub fn counting(words: Words, task: &str, total: usize) -> Self {
         let start = Instant::now();
         let display = if std::io::stderr().is_terminal() {
             let bar = ProgressBar::with_draw_target(Some(total as u64), ProgressDrawTarget::stderr());
@@ -41,6 +62,7 @@ impl Progress {
         };
         Self {
             task: task.to_owned(),
+            words,
             total,
             answered: 0,
             failed: 0,
@@ -83,14 +105,15 @@ impl Progress {
     }
 
     fn line(&self, status: &str) -> String {
-        format!("{}: {} of {} answered, {status}", self.task, self.answered, self.total)
+        let (task, done) = (&self.task, self.words.done);
+        format!("{task}: {} of {} {done}, {status}", self.answered, self.total)
     }
 
     fn status(&self) -> String {
         let done = self.answered + self.failed;
         let seconds = self.start.elapsed().as_secs_f64();
         let rate = if seconds > 0.0 { done as f64 / seconds } else { 0.0 };
-        let mut status = format!("{rate:.1} questions/s");
+        let mut status = format!("{rate:.1} {}/s", self.words.many);
         if rate > 0.0 && done < self.total {
             status.push_str(&format!(", {} left", span((self.total - done) as f64 / rate)));
         }

@@ -8,6 +8,7 @@ use benchmarks::{Dataset, Metric, Protocol, Score, Task};
 use serde::de::{MapAccess, Visitor};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
+use crate::exit::Exit;
 use crate::fault::Fault;
 use crate::statistics::{clusters, uncertainty};
 
@@ -41,6 +42,12 @@ pub struct Results {
     pub empty: usize,
     /// Answers that the protocol cannot read; each has the value that the protocol gives it.
     pub unparsed: usize,
+    /// Answers that nobody has graded: metrics over them have bounds and no value.
+    #[serde(default)]
+    pub ungraded: usize,
+    /// Who gave the grades; absent where the benchmark is scored without a judge.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub judge: Option<JudgeRecord>,
     /// Not every sample of the split has an answer.
     pub partial: bool,
     /// What the run took; absent where nothing was asked.
@@ -63,6 +70,16 @@ pub struct Timings {
     pub new_tokens: usize,
 }
 
+/// Who gave the grades that the metrics rest on.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct JudgeRecord {
+    /// The model, as the grade file names it.
+    pub name: String,
+    /// Why the score does not compare with the papers', if it does not.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub remark: Option<String>,
+}
+
 /// One metric on disk.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct MetricRecord {
@@ -79,6 +96,9 @@ pub struct MetricRecord {
     /// Pictures that the standard error rests on.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub clusters: Option<usize>,
+    /// What the value lies between where answers are ungraded: all of them 0, all 1.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub bounds: Option<(f64, f64)>,
     /// Why the value is undefined.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub reason: Option<String>,
@@ -105,6 +125,11 @@ impl Results {
             truncated: 0,
             empty: score.empty,
             unparsed: score.unparsed,
+            ungraded: score.ungraded(),
+            judge: dataset.judge().map(|judge| JudgeRecord {
+                name: judge.name,
+                remark: judge.remark,
+            }),
             partial: score.unanswered() > 0,
             timings: None,
             metrics: Metrics(score.metrics.iter().map(record).collect()),
@@ -130,6 +155,15 @@ impl Results {
         Ok(results)
     }
 
+    /// How a command that scored them ends.
+    pub fn exit(&self) -> Exit {
+        if self.partial || self.ungraded > 0 {
+            Exit::Unanswered
+        } else {
+            Exit::Done
+        }
+    }
+
     /// Samples without an answer.
     pub fn unanswered(&self) -> usize {
         self.n - self.answered
@@ -144,6 +178,7 @@ fn record(metric: &Metric, clusters: &[usize]) -> MetricRecord {
         stderr: uncertainty.map(|found| found.standard_error),
         ci95: uncertainty.map(|found| found.interval),
         clusters: uncertainty.map(|found| found.clusters),
+        bounds: metric.bounds,
         reason: metric.value.as_ref().err().cloned(),
     }
 }
@@ -189,6 +224,7 @@ mod tests {
             stderr: Some(0.5),
             ci95: Some((85.0, 86.9)),
             clusters: Some(500),
+            bounds: None,
             reason: None,
         };
         let undefined = MetricRecord {
@@ -197,6 +233,7 @@ mod tests {
             stderr: None,
             ci95: None,
             clusters: None,
+            bounds: Some((33.1, 36.5)),
             reason: Some("no positive prediction".to_owned()),
         };
         Results {
@@ -211,6 +248,11 @@ mod tests {
             truncated: 0,
             empty: 0,
             unparsed: 0,
+            ungraded: 1,
+            judge: Some(JudgeRecord {
+                name: "gpt-4".to_owned(),
+                remark: None,
+            }),
             partial: false,
             timings: None,
             metrics: Metrics(vec![

@@ -20,6 +20,12 @@ pub fn write(out: &mut dyn Write, results: &Results) -> io::Result<()> {
         "{model}{} {}, protocol {}: {} of {} samples answered{partial}",
         results.task, results.split, results.protocol, results.answered, results.n
     )?;
+    if let Some(judge) = &results.judge {
+        writeln!(out, "judged by {}", judge.name)?;
+        if let Some(remark) = &judge.remark {
+            writeln!(out, "{remark}")?;
+        }
+    }
     table(results).write_text(out)?;
     let counts = [
         (results.failed, "failed: asked, no answer, in no metric"),
@@ -32,6 +38,10 @@ pub fn write(out: &mut dyn Write, results: &Results) -> io::Result<()> {
         (
             results.unparsed,
             "answers the protocol cannot read: have the value it gives them",
+        ),
+        (
+            results.ungraded,
+            "answers ungraded: a value over them lies between all of them 0 and all 1",
         ),
     ];
     for (count, what) in counts.into_iter().filter(|(count, _)| *count > 0) {
@@ -74,18 +84,25 @@ pub fn write_all(out: &mut dyn Write, columns: &[(Protocol, Result<Results, Stri
             out,
             "{task} {split}, {answered} of {n} samples answered, scored by every protocol"
         )?;
+        if let Some(judge) = &results.judge {
+            writeln!(out, "judged by {}", judge.name)?;
+        }
     }
     side_by_side(columns).write_text(out)?;
     for (protocol, column) in columns {
         match column {
-            Ok(results) if results.unparsed > 0 => {
-                writeln!(
-                    out,
-                    "{protocol}: cannot read {} answers; each has the value it gives them",
-                    results.unparsed
-                )?;
+            Ok(results) => {
+                if results.unparsed > 0 {
+                    writeln!(
+                        out,
+                        "{protocol}: cannot read {} answers; each has the value it gives them",
+                        results.unparsed
+                    )?;
+                }
+                if results.ungraded > 0 {
+                    writeln!(out, "{protocol}: {} answers ungraded", results.ungraded)?;
+                }
             }
-            Ok(_) => {}
             Err(reason) => writeln!(out, "{protocol}: {reason}")?,
         }
     }
@@ -119,9 +136,11 @@ pub fn side_by_side(columns: &[(Protocol, Result<Results, String>)]) -> Table {
     table
 }
 
-/// Two decimals, or a dash where the value is undefined.
+/// Two decimals; what the value lies between where it is not known, or a dash.
 pub fn value(record: &MetricRecord) -> String {
-    record
-        .value
-        .map_or_else(|| "–".to_owned(), |value| format!("{value:.2}"))
+    match (record.value, record.bounds) {
+        (Some(value), _) => format!("{value:.2}"),
+        (None, Some((low, high))) => format!("{low:.2} to {high:.2}"),
+        (None, None) => "–".to_owned(),
+    }
 }

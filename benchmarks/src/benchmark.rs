@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 use crate::error::DataError;
 use crate::export::Export;
+use crate::judge::{Judge, Judgement, Verdict};
 use crate::matching::{Duplicates, Unlocated};
 use crate::metric::Score;
 use crate::prediction::Prediction;
@@ -64,6 +65,25 @@ pub trait Dataset: Send + Sync {
     }
     /// Scores `answers`, one entry a sample in dataset order, `None` where there is no answer. A pure function.
     fn score(&self, answers: &[Option<String>], protocol: Protocol) -> Result<Score, DataError>;
+    /// What a judge is asked about `answer` to sample `index`; `None` where a rule of the protocol reads the answer.
+    ///
+    /// # Errors
+    ///
+    /// A benchmark that needs no judge, and data without what the judge must be told.
+    fn judgement(&self, _index: usize, _answer: &str) -> Result<Option<Box<dyn Judgement>>, DataError> {
+        Err(DataError::Mismatch(
+            "this benchmark is scored without a judge; `vila-bench score` needs the answers only".to_owned(),
+        ))
+    }
+    /// The file of these verdicts that `--grades` takes: for each sample its answer and what `judge` said of it, one
+    /// entry a run. A sample without verdict is left out.
+    fn grade_file(&self, _judge: &str, _judged: &[Option<(String, Vec<Verdict>)>]) -> Result<Vec<u8>, DataError> {
+        Err(DataError::Mismatch("this benchmark has no grade file".to_owned()))
+    }
+    /// Who gave the grades that came with the data; `None` where none did.
+    fn judge(&self) -> Option<Judge> {
+        None
+    }
     /// What the organisers' server or tool takes of `answers`, one entry a sample in dataset order.
     ///
     /// # Errors

@@ -61,6 +61,8 @@ pub struct Metric {
     pub id: MetricId,
     /// The number as the protocol computes it, or why it is undefined.
     pub value: Result<f64, String>,
+    /// What the number lies between where it depends on answers that nobody has graded; else `None`.
+    pub bounds: Option<(f64, f64)>,
     /// How many samples it is taken over.
     pub n: usize,
     /// The same number as a sum of ratios over samples, for its standard error.
@@ -95,6 +97,12 @@ impl Score {
     /// How many samples have no answer; none of them enters a metric.
     pub fn unanswered(&self) -> usize {
         self.samples.len() - self.answered
+    }
+
+    /// How many answers nobody has graded: they have no score, and metrics over them have bounds and no value.
+    pub fn ungraded(&self) -> usize {
+        let unscored = self.samples.iter().filter(|sample| sample.score.is_none()).count();
+        unscored.saturating_sub(self.unanswered())
     }
 
     /// The metric of that name.

@@ -10,7 +10,8 @@
 //! Metrics: `total`, `capability/<capability>`, `integration/<capabilities, sorted, joined by +>` over the questions
 //! with exactly that set, and `total/std`, the population standard deviation of the runs' totals. Grades of the
 //! harnesses come from other prompts and graders, so that only `paper` and `official` are built: a judgement that
-//! never gave a number is left out by the first and counts 0.0 in the second.
+//! never gave a number leaves the answer ungraded in the first and counts 0.0 in the second. With an answer ungraded
+//! a metric has bounds, all such answers 0 and all 1, and no value.
 
 mod bard;
 mod export;
@@ -21,16 +22,18 @@ mod layout;
 mod layout_tests;
 #[cfg(test)]
 mod published_tests;
+mod references;
 mod score;
 mod tsv_file;
 
 use std::collections::{BTreeSet, HashMap, HashSet};
 
-pub use grader::{GRADER_TOKENS, Judgement, Verdict, grader_prompt};
+pub use references::{ReferenceGrades, reference_grades};
 
 use crate::benchmark::{Benchmark, Dataset, KnownFile, Provenance};
 use crate::error::DataError;
 use crate::export::Export;
+use crate::judge::{Judge, Judgement, Verdict};
 use crate::matching::{Duplicates, Unlocated, at_row, stripped};
 use crate::metric::Score;
 use crate::prediction::{Prediction, PredictionKey};
@@ -38,6 +41,7 @@ use crate::python_text;
 use crate::sample::Sample;
 use crate::source::DataSource;
 use crate::task::{PromptStyle, Protocol, Task};
+use grader::Grading;
 use grades::Grades;
 
 /// What lmms-eval puts before a question.
@@ -206,20 +210,32 @@ impl Dataset for MmVetData {
             }
         }
         let Some(capabilities) = &self.capabilities else {
-            return Err(DataError::Mismatch(
-                "MM-Vet's capabilities and reference answers are not here; put the organisers' `mm-vet.json` beside \
-                 `llava-mm-vet.jsonl`"
-                    .to_owned(),
-            ));
+            return Err(no_labels());
         };
         let Some(grades) = &self.grades else {
             return Err(DataError::Mismatch(
-                "MM-Vet answers are graded by GPT-4 and no grades were given; give the grader's \
-                 `<model>_<grader>-grade-<n>runs.json` with `--grades`"
+                "MM-Vet answers are graded by GPT-4 and no grades were given; ask it with `vila-bench grade`, or give \
+                 the grader's `<model>_<grader>-grade-<n>runs.json` with `--grades`"
                     .to_owned(),
             ));
         };
         score::score(&self.samples, capabilities, grades, answers, protocol)
+    }
+
+    fn judgement(&self, index: usize, answer: &str) -> Result<Option<Box<dyn Judgement>>, DataError> {
+        let Some(sample) = self.samples.get(index) else {
+            return Ok(None);
+        };
+        let reference = sample.reference.as_ref().ok_or_else(no_labels)?;
+        Ok(Some(Box::new(Grading::new(&sample.question, reference, answer))))
+    }
+
+    fn grade_file(&self, judge: &str, judged: &[Option<(String, Vec<Verdict>)>]) -> Result<Vec<u8>, DataError> {
+        grades::file(&self.samples, judge, judged)
+    }
+
+    fn judge(&self) -> Option<Judge> {
+        self.grades.as_ref()?.judge()
     }
 
     fn export(&self, answers: &[Option<String>]) -> Result<Export, DataError> {
@@ -236,6 +252,14 @@ impl MmVetData {
             None => Err(Unlocated::Unknown),
         }
     }
+}
+
+fn no_labels() -> DataError {
+    DataError::Mismatch(
+        "MM-Vet's capabilities and reference answers are not here; put the organisers' `mm-vet.json` beside \
+         `llava-mm-vet.jsonl`"
+            .to_owned(),
+    )
 }
 
 /// `v1_7` of LLaVA's `7`; ids of the organisers as they are.

@@ -11,8 +11,9 @@
 //! Metrics: `accuracy`, circular; `accuracy/vanilla-base` and `accuracy/vanilla-all`, each row on its own, over the
 //! first rotations and over all; `ability/<l2-category>` and `category/<category>`, circular, where the layout has
 //! them; `rule-matched`, the share of answers from which a rule reads a letter. An answer from which none does is wrong
-//! under `paper` and `vlmevalkit` (its exact matching); `official` and `lmms-eval` ask a judge about it, so that they
-//! are only given where every answer is read.
+//! under `vlmevalkit` (its exact matching). The others take the letter that a judge found in it ([`matcher`]), where a
+//! file of such matches is given ([`matches`]). Without one it is wrong under `paper`; `official` and `lmms-eval` would
+//! ask, so that metrics over it have bounds and no value.
 
 mod export;
 #[cfg(test)]
@@ -21,6 +22,8 @@ mod infer;
 mod layout;
 #[cfg(test)]
 mod layout_tests;
+mod matcher;
+mod matches;
 mod parquet_files;
 #[cfg(test)]
 mod published_tests;
@@ -34,6 +37,7 @@ use std::collections::HashMap;
 use crate::benchmark::{Benchmark, Dataset, KnownFile, Provenance};
 use crate::error::DataError;
 use crate::export::Export;
+use crate::judge::{Judge, Judgement, Verdict};
 use crate::matching::{Duplicates, Unlocated, at_row, stripped};
 use crate::metric::Score;
 use crate::prediction::{Prediction, PredictionKey};
@@ -41,6 +45,8 @@ use crate::python_text;
 use crate::sample::Sample;
 use crate::source::DataSource;
 use crate::task::{PromptStyle, Protocol, Task};
+use matcher::Matching;
+use matches::Matches;
 use split::{Language, Split};
 
 /// The last line of LLaVA's and lmms-eval's prompts.
@@ -90,6 +96,7 @@ struct MmBenchData {
     samples: Vec<Sample>,
     questions: Vec<Question>,
     by_id: HashMap<String, usize>,
+    matches: Option<Matches>,
 }
 
 /// A row as prompt and scorer need it.
@@ -156,7 +163,13 @@ impl Benchmark for MmBench {
     }
 
     fn load(&self, source: &DataSource) -> Result<Box<dyn Dataset>, DataError> {
-        Ok(Box::new(layout::load(source)?))
+        let mut data = layout::load(source)?;
+        if let Some(path) = &source.grades {
+            let (matches, file) = Matches::read(path, &data.by_id, &data.questions)?;
+            data.provenance.files.push(file);
+            data.matches = Some(matches);
+        }
+        Ok(Box::new(data))
     }
 }
 
@@ -220,7 +233,25 @@ impl Dataset for MmBenchData {
     }
 
     fn score(&self, answers: &[Option<String>], protocol: Protocol) -> Result<Score, DataError> {
-        score::score(&self.provenance, &self.samples, &self.questions, answers, protocol)
+        score::score(self, answers, protocol)
+    }
+
+    fn judgement(&self, index: usize, answer: &str) -> Result<Option<Box<dyn Judgement>>, DataError> {
+        let (Some(sample), Some(question)) = (self.samples.get(index), self.questions.get(index)) else {
+            return Ok(None);
+        };
+        if infer::early(answer, &question.options).is_some() {
+            return Ok(None);
+        }
+        Ok(Some(Box::new(Matching::new(question, &sample.question, answer))))
+    }
+
+    fn grade_file(&self, judge: &str, judged: &[Option<(String, Vec<Verdict>)>]) -> Result<Vec<u8>, DataError> {
+        matches::file(&self.samples, judge, judged)
+    }
+
+    fn judge(&self) -> Option<Judge> {
+        self.matches.as_ref().map(Matches::judge)
     }
 
     fn export(&self, answers: &[Option<String>]) -> Result<Export, DataError> {
@@ -270,6 +301,12 @@ impl Question {
                 format!("{hint}Question: {question}\nOptions:\n{listed}\n{KIT_INSTRUCTION}")
             }
         }
+    }
+
+    /// The letters of its options.
+    fn offered(&self) -> &'static [Letter] {
+        const OFFERED: &[Letter] = &Letter::OPTIONS;
+        OFFERED.get(..self.options.len()).unwrap_or(OFFERED)
     }
 
     /// The options, one a line: `A. mug`.

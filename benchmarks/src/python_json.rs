@@ -17,6 +17,8 @@ pub enum Indent {
     None,
     /// `indent=2`: a line for each member.
     Two,
+    /// `indent=4`.
+    Four,
 }
 
 /// The bytes of `value`, read back and compared before they are returned.
@@ -58,7 +60,7 @@ impl Python {
 
     fn close<W: ?Sized + Write>(&mut self, out: &mut W, bracket: &[u8]) -> io::Result<()> {
         self.depth = self.depth.saturating_sub(1);
-        if self.filled && self.indent == Indent::Two {
+        if self.filled && self.indent != Indent::None {
             self.new_line(out)?;
         }
         out.write_all(bracket)
@@ -71,13 +73,14 @@ impl Python {
         match self.indent {
             Indent::None if first => Ok(()),
             Indent::None => out.write_all(b" "),
-            Indent::Two => self.new_line(out),
+            Indent::Two | Indent::Four => self.new_line(out),
         }
     }
 
     fn new_line<W: ?Sized + Write>(&self, out: &mut W) -> io::Result<()> {
         out.write_all(b"\n")?;
-        (0..self.depth).try_for_each(|_| out.write_all(b"  "))
+        let step: &[u8] = if self.indent == Indent::Four { b"    " } else { b"  " };
+        (0..self.depth).try_for_each(|_| out.write_all(step))
     }
 }
 
@@ -118,6 +121,18 @@ impl Formatter for Python {
     fn end_object_value<W: ?Sized + Write>(&mut self, _: &mut W) -> io::Result<()> {
         self.filled = true;
         Ok(())
+    }
+
+    /// `repr`: as Rust's own but for at least two digits in an exponent, and its sign.
+    fn write_f64<W: ?Sized + Write>(&mut self, out: &mut W, value: f64) -> io::Result<()> {
+        let text = format!("{value:?}");
+        match text.split_once('e') {
+            Some((digits, exponent)) => match exponent.strip_prefix('-') {
+                Some(exponent) => write!(out, "{digits}e-{exponent:0>2}"),
+                None => write!(out, "{digits}e+{exponent:0>2}"),
+            },
+            None => write!(out, "{text}"),
+        }
     }
 
     /// `ensure_ascii`, which escapes U+007F too; serde_json itself escapes quotes, backslashes and what is below the
@@ -162,6 +177,11 @@ mod tests {
                 "[\n  {\n    \"a\": 1,\n    \"b\": [\n      true,\n      null\n    ]\n  },\n  {}\n]",
             ),
             (
+                json!([0.1, -0.0, 1e-4, 1e-5, 1.5e-7, 1e15, 1e16, 1.25e100]),
+                "[0.1, -0.0, 0.0001, 1e-05, 1.5e-07, 1000000000000000.0, 1e+16, 1.25e+100]",
+                "[\n  0.1,\n  -0.0,\n  0.0001,\n  1e-05,\n  1.5e-07,\n  1000000000000000.0,\n  1e+16,\n  1.25e+100\n]",
+            ),
+            (
                 json!(["\"\\/\u{8}\u{c}\n\r\t\u{1}\u{1f}\u{7f}é\u{2028}😀"]),
                 r#"["\"\\/\b\f\n\r\t\u0001\u001f\u007f\u00e9\u2028\ud83d\ude00"]"#,
                 "[\n  \"\\\"\\\\/\\b\\f\\n\\r\\t\\u0001\\u001f\\u007f\\u00e9\\u2028\\ud83d\\ude00\"\n]",
@@ -170,6 +190,7 @@ mod tests {
         for (value, one_line, indented) in cases {
             assert_eq!(text(&value, Indent::None), one_line);
             assert_eq!(text(&value, Indent::Two), indented);
+            assert_eq!(text(&value, Indent::Four), indented.replace("  ", "    "));
         }
     }
 
@@ -183,7 +204,7 @@ mod tests {
     proptest! {
         #[test]
         fn any_text_is_ascii_and_reads_back(texts: BTreeMap<String, Vec<String>>) {
-            for indent in [Indent::None, Indent::Two] {
+            for indent in [Indent::None, Indent::Two, Indent::Four] {
                 let bytes = dump(&texts, indent).unwrap();
                 prop_assert!(bytes.iter().all(|byte| matches!(byte, b' '..=b'~' | b'\n')));
                 prop_assert_eq!(&serde_json::from_slice::<BTreeMap<String, Vec<String>>>(&bytes).unwrap(), &texts);

@@ -224,6 +224,7 @@ pub fn mean(id: impl Into<String>, outcomes: impl IntoIterator<Item = Outcome>) 
             _ => Ok((100 * sum) as f64 / (u64::from(ONE) * n as u64) as f64),
         },
         n,
+        bounds: None,
         ratios: match n {
             0 => Vec::new(),
             _ => vec![Ratio { weight: 100.0, terms }],

@@ -306,6 +306,7 @@ impl Labels {
                 return Metric {
                     id: MetricId::new(kind.metric_id()),
                     n: 0,
+                    bounds: None,
                     value: Err("the data do not say which type of answer a question has".to_owned()),
                     ratios: Vec::new(),
                 };

@@ -29,6 +29,9 @@ struct Line {
     /// `this run`, or the id of the source.
     source: String,
     value: Option<f64>,
+    /// What the value lies between where answers are ungraded.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    bounds: Option<(f64, f64)>,
     /// The published number as printed.
     printed: Option<String>,
     stderr: Option<f64>,
@@ -214,6 +217,9 @@ fn own_line(results: &Results, id: &str, record: &MetricRecord) -> Line {
     if results.partial {
         remarks.push(format!("partial: {} of {} answered", results.answered, results.n));
     }
+    if let Some(judge) = &results.judge {
+        remarks.push(format!("judged by {}", judge.name));
+    }
     remarks.extend(record.reason.clone());
     Line {
         task: results.task,
@@ -222,6 +228,7 @@ fn own_line(results: &Results, id: &str, record: &MetricRecord) -> Line {
         model: results.model.clone().unwrap_or_default(),
         source: "this run".to_owned(),
         value: record.value,
+        bounds: record.bounds,
         printed: None,
         stderr: record.stderr,
         ci95: record.ci95,
@@ -260,6 +267,7 @@ fn published_line(numbers: &PublishedNumbers, run: &Run, id: &str, record: &Metr
         model: [row.model.as_str(), row.precision.as_str()].join(" ").trim().to_owned(),
         source: row.source_id.clone(),
         value,
+        bounds: None,
         printed: Some(row.value.clone()),
         stderr: None,
         ci95: None,
@@ -280,7 +288,8 @@ fn obstacle(numbers: &PublishedNumbers, run: &Run, row: &Published) -> Option<St
         _ if run.results.protocol != Protocol::Paper => Some(format!("scored by protocol {}", run.results.protocol)),
         _ if run.other_wording.is_some() => run.other_wording.as_ref().map(|style| format!("wording of {style}")),
         _ if run.results.partial => Some("partial run".to_owned()),
-        _ => None,
+        _ if run.results.ungraded > 0 => Some("answers ungraded".to_owned()),
+        _ => run.results.judge.as_ref()?.remark.clone(),
     }
 }
 
@@ -358,7 +367,8 @@ fn table(lines: &[Line]) -> Table {
         let value = line
             .printed
             .clone()
-            .or_else(|| line.value.map(|value| format!("{value:.2}")));
+            .or_else(|| line.value.map(|value| format!("{value:.2}")))
+            .or_else(|| line.bounds.map(|(low, high)| format!("{low:.2} to {high:.2}")));
         let value = value.unwrap_or_else(|| "–".to_owned());
         let interval = line.ci95.map(|(low, high)| format!("{low:.2} to {high:.2}"));
         let rank = line.rank.map(|(rank, of)| format!("{rank} of {of}"));

@@ -7,6 +7,7 @@ mod demo;
 mod doctor;
 mod explain;
 mod export;
+mod grade;
 mod inspect;
 mod leaderboard;
 mod list;
@@ -23,6 +24,7 @@ pub fn run(command: Command) -> Result<Exit, Fault> {
         Command::List(args) => list::run(&args),
         Command::Run(args) => run::run(&args),
         Command::Score(args) => score::run(&args),
+        Command::Grade(args) => grade::run(&args),
         Command::Export(args) => export::run(&args),
         Command::Data(DataCommand::Check(args)) => data::check(&args),
         Command::Explain(args) => explain::run(&args),

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, HashMap, HashSet};
 use std::io::Write as _;
 use std::ops::ControlFlow;
 
-use benchmarks::{Protocol, Score};
+use benchmarks::{Protocol, Task};
 use model_adapters::Answer;
 
 use crate::artefact;
@@ -19,10 +19,10 @@ use crate::model::Model;
 use crate::plan::Plan;
 use crate::progress::{Progress, span};
 use crate::questions::Questions;
-use crate::results::{FORMAT, Results};
+use crate::results::FORMAT;
 use crate::run_folder::RunFolder;
-use crate::scorecard::Scorecard;
-use crate::{samples, score_table};
+use crate::samples;
+use crate::scored_run::ScoredRun;
 
 /// How many failed samples are shown one by one.
 const FAILURES_SHOWN: usize = 5;
@@ -101,7 +101,7 @@ impl TaskRun<'_> {
             let plan = self.plan(&self.folder.entries()?);
             stop = self.record(model, &plan, &mut journal, &mut manifest, interrupt)?;
         }
-        let concluded = self.conclude(model, &plan, &manifest.identity);
+        let concluded = self.conclude(model, &plan);
         stop.map_or(concluded, Err)
     }
 
@@ -177,18 +177,27 @@ impl TaskRun<'_> {
     }
 
     /// Scores all answers in the folder, whoever gave them, and writes and prints the results.
-    fn conclude(&self, model: &Model, plan: &Plan, identity: &BTreeMap<String, String>) -> Result<Exit, Fault> {
+    fn conclude(&self, model: &Model, plan: &Plan) -> Result<Exit, Fault> {
         let dataset = self.questions.dataset();
         let entries = self.folder.entries()?;
         let answer = |sample: &benchmarks::Sample| entries.get(sample.id.as_str())?.answer.clone();
         let answers: Vec<Option<String>> = dataset.samples().iter().map(answer).collect();
         match dataset.score(&answers, Protocol::Paper) {
-            Ok(score) => self.write_results(model, &entries, &score, identity)?,
+            Ok(score) => {
+                let run = ScoredRun {
+                    folder: &self.folder,
+                    dataset,
+                    task: self.questions.task(),
+                    model: model.name(),
+                };
+                run.write(&entries, &score)?;
+            }
             // The answers are what was asked for; where their labels are on a server or a judge must grade them,
             // the score comes later.
             Err(reason) => {
                 samples::write(&self.folder.samples(), dataset, &entries, None)?;
                 eprintln!("{}: answered, not scored: {reason}", self.questions.task());
+                self.say_how_to_grade(!plan.open.is_empty())?;
             }
         }
         let unanswered = |index: &&usize| answers.get(**index).is_none_or(Option::is_none);
@@ -199,32 +208,17 @@ impl TaskRun<'_> {
         })
     }
 
-    fn write_results(
-        &self,
-        model: &Model,
-        entries: &HashMap<String, Entry>,
-        score: &Score,
-        identity: &BTreeMap<String, String>,
-    ) -> Result<(), Fault> {
-        let dataset = self.questions.dataset();
-        let mut results = Results::new(dataset, self.questions.task(), Protocol::Paper, score);
-        results.model = Some(model.name().to_owned());
-        results.failed = entries.values().filter(|entry| entry.error.is_some()).count();
-        results.truncated = entries.values().filter(|entry| entry.truncated).count();
-        results.timings = self.folder.timings()?;
-        samples::write(&self.folder.samples(), dataset, entries, Some(score))?;
-        artefact::write_json(&self.folder.results(), &results)?;
-        let scorecard = Scorecard::new(dataset, self.questions.task(), Protocol::Paper, score);
-        let scorecard = scorecard.of_run(model.name(), identity);
-        Scorecard::write(&self.folder.scorecard(), &[scorecard])?;
-
-        let mut out = std::io::stdout().lock();
-        score_table::write(&mut out, &results)
-            .and_then(|()| out.flush())
-            .map_err(|error| Fault::stdout(&error))?;
+    /// Names the command that grades these answers, where a judge must. A score of other answers does not stay.
+    fn say_how_to_grade(&self, answers_are_new: bool) -> Result<(), Fault> {
+        if self.questions.task() != Task::MmVet {
+            return Ok(());
+        }
+        let results = self.folder.results();
+        if answers_are_new && results.exists() {
+            std::fs::remove_file(&results).map_err(|error| Fault::file("remove", &results, &error))?;
+        }
         eprintln!(
-            "{}: written to `{}`",
-            self.questions.task(),
+            "mm-vet: next: vila-bench grade --task mm-vet --run {} --judge URL --judge-model gpt-4-0613",
             self.folder.path().display()
         );
         Ok(())

@@ -19,7 +19,7 @@ use crate::{samples, task};
 /// Scores a prediction file and prints the metrics.
 pub fn run(args: &ScoreArgs) -> Result<Exit, Fault> {
     let benchmark = task::benchmark(args.task)?;
-    if args.grades.is_some() && args.task != Task::MmVet {
+    if args.grades.is_some() && !matches!(args.task, Task::MmVet | Task::Mmbench) {
         return Err(Fault::User(format!(
             "--grades: `{}` is scored without a judge; leave it out",
             args.task
@@ -61,7 +61,7 @@ pub fn run(args: &ScoreArgs) -> Result<Exit, Fault> {
             let (read, scored) = (read.as_secs_f64(), start.elapsed().as_secs_f64());
             eprintln!("{}: read in {read:.2} s, scored in {scored:.2} s", args.task);
             print(args.format, &results).map_err(|error| Fault::stdout(&error))?;
-            Ok(if results.partial { Exit::Unanswered } else { Exit::Done })
+            Ok(results.exit())
         }
         ProtocolChoice::All => scored.under_all(),
     }
@@ -109,7 +109,7 @@ impl Scored<'_> {
             }
         }
         let found: Vec<&Results> = columns.iter().filter_map(|(_, column)| column.as_ref().ok()).collect();
-        let Some(first) = found.first() else {
+        let Some(exit) = found.iter().map(|results| results.exit()).max() else {
             let reasons: Vec<&str> = columns
                 .iter()
                 .filter_map(|(_, column)| column.as_ref().err())
@@ -118,7 +118,7 @@ impl Scored<'_> {
             return Err(Fault::User(reasons.first().copied().unwrap_or_default().to_owned()));
         };
         print_all(self.args.format, &columns).map_err(|error| Fault::stdout(&error))?;
-        Ok(if first.partial { Exit::Unanswered } else { Exit::Done })
+        Ok(exit)
     }
 }
 

@@ -92,6 +92,7 @@ mod tests {
             id: MetricId::new("test"),
             value: Ok(value),
             n: ratios.first().unwrap().terms.len(),
+            bounds: None,
             ratios,
         }
     }

@@ -126,6 +126,7 @@ fn metric(ratios: Vec<Ratio>) -> Option<Metric> {
         id: MetricId::new("simulated"),
         value: Ok(value?),
         n: ratios.first()?.terms.len(),
+        bounds: None,
         ratios,
     })
 }

@@ -7,6 +7,8 @@ mod command;
 mod compare;
 mod explain;
 mod export;
+mod grade;
+mod judge_server;
 mod leaderboard;
 mod run;
 mod score;

@@ -51,6 +51,7 @@ pub(super) fn metric(outcomes: &[Outcome<'_>]) -> Metric {
             id,
             value: Err("no answered question has a global group".to_owned()),
             n: 0,
+            bounds: None,
             ratios: Vec::new(),
         };
     }
@@ -61,6 +62,7 @@ pub(super) fn metric(outcomes: &[Outcome<'_>]) -> Metric {
         id,
         value: Ok(value),
         n: grouped.len(),
+        bounds: None,
         ratios: ratios(&grouped, &groups, value),
     }
 }

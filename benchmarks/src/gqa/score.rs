@@ -196,6 +196,7 @@ fn percentage(id: &str, values: Vec<(usize, f64)>, none: &str) -> Metric {
         id: MetricId::new(id),
         value: Ok(sum / n as f64 * 100.0),
         n,
+        bounds: None,
         ratios: vec![Ratio {
             weight: 100.0,
             terms: terms.collect(),
@@ -208,6 +209,7 @@ fn undefined(id: &str, reason: &str) -> Metric {
         id: MetricId::new(id),
         value: Err(reason.to_owned()),
         n: 0,
+        bounds: None,
         ratios: Vec::new(),
     }
 }

@@ -1,7 +1,8 @@
 //! What the organisers' grader asks GPT-4, and how it reads the replies (`mm-vet.md`, section 5).
 //!
-//! No network here: a [`Judgement`] says what to send next and takes the reply.
+//! No network here: a [`Grading`] says what to send next and takes the reply.
 
+use crate::judge::{Call, Finding, Judgement, Verdict};
 use crate::python_text;
 
 /// The instruction, the table's header and its seven worked rows (MM-Vet, Apache-2.0).
@@ -14,10 +15,10 @@ const RETRY: &str = "\nPredict the correctness of the answer (digit): ";
 const RETRIES: [f64; 5] = [0.0, 0.5, 1.0, 1.5, 2.0];
 
 /// How long a reply may be, in tokens.
-pub const GRADER_TOKENS: usize = 3;
+const TOKENS: u32 = 3;
 
 /// What the grader is asked about one answer. Fields are not escaped: newlines and `|` pass through.
-pub fn grader_prompt(question: &str, reference: &str, answer: &str) -> String {
+fn grader_prompt(question: &str, reference: &str, answer: &str) -> String {
     let reference = reference.replace("<AND>", " <AND> ").replace("<OR>", " <OR> ");
     format!("{FIXED}\n{question} | {reference} | {answer} | ")
 }
@@ -52,50 +53,41 @@ fn python_float(text: &str) -> Option<f64> {
     plain.parse().ok()
 }
 
-/// What came of asking about one answer.
-#[derive(Debug, Clone, PartialEq)]
-pub struct Verdict {
-    /// What is stored of the reply: the piece that was read, or the whole last reply, which was not.
-    pub content: String,
-    /// The score in it; `None` where all retries were used up, which the organisers count 0.0.
-    pub score: Option<f64>,
-}
-
 /// Asking about one answer: a call, and up to five more where a reply holds no score.
 #[derive(Debug, Clone)]
-pub struct Judgement {
+pub(super) struct Grading {
     prompt: String,
     calls: usize,
 }
 
-impl Judgement {
+impl Grading {
     /// About `answer` to `question`.
-    pub fn new(question: &str, reference: &str, answer: &str) -> Self {
+    pub(super) fn new(question: &str, reference: &str, answer: &str) -> Self {
         Self {
             prompt: grader_prompt(question, reference, answer),
             calls: 0,
         }
     }
+}
 
-    /// The one user message to send next.
-    pub fn prompt(&self) -> &str {
-        &self.prompt
-    }
-
-    /// The temperature to send it with.
-    pub fn temperature(&self) -> f64 {
+impl Judgement for Grading {
+    fn call(&self) -> Call {
         let retry = self.calls.checked_sub(1);
-        retry.and_then(|retry| RETRIES.get(retry)).copied().unwrap_or(0.0)
+        Call {
+            message: self.prompt.clone(),
+            temperature: retry.and_then(|retry| RETRIES.get(retry)).copied().unwrap_or(0.0),
+            max_tokens: TOKENS,
+        }
     }
 
-    /// Takes the reply to that message; `None` if there is to be another call.
-    pub fn reply(&mut self, content: &str) -> Option<Verdict> {
+    /// What is kept is the piece that was read, or the whole of the last reply, which is not read.
+    fn reply(&mut self, content: &str) -> Option<Verdict> {
         let exhausted = self.calls >= RETRIES.len();
         let score = if exhausted { None } else { parse(content) };
         if exhausted || score.is_some() {
             return Some(Verdict {
                 content: if exhausted { content } else { first_piece(content) }.to_owned(),
-                score,
+                finding: score.map(Finding::Score),
             });
         }
         if self.calls == 0 {
@@ -135,10 +127,10 @@ mod tests {
 
     /// Text, score, and temperatures of the calls; a reply that is missing repeats the last one.
     fn judge(replies: &[String]) -> (Verdict, Vec<f64>) {
-        let mut judgement = Judgement::new("q", "r", "a");
+        let mut judgement = Grading::new("q", "r", "a");
         let mut temperatures = Vec::new();
         loop {
-            temperatures.push(judgement.temperature());
+            temperatures.push(judgement.call().temperature);
             let reply = replies.get(temperatures.len() - 1).or(replies.last()).unwrap();
             if let Some(verdict) = judgement.reply(reply) {
                 return (verdict, temperatures);
@@ -152,7 +144,8 @@ mod tests {
         assert_eq!(golden.mmvet_grade.len(), 16);
         for Case { replies, expected } in golden.mmvet_grade {
             let (verdict, temperatures) = judge(&replies);
-            assert_eq!(verdict.score.unwrap_or(0.0), expected.score, "{replies:?}");
+            let score = verdict.finding.unwrap_or(Finding::Score(0.0));
+            assert_eq!(score, Finding::Score(expected.score), "{replies:?}");
             assert_eq!(verdict.content, expected.content, "{replies:?}");
             assert_eq!(temperatures, expected.temperatures, "{replies:?}");
             assert_eq!(temperatures.len(), expected.calls, "{replies:?}");
@@ -163,7 +156,7 @@ mod tests {
     fn a_used_up_judgement_has_no_score() {
         let (verdict, temperatures) = judge(&["x".to_owned()]);
         assert_eq!(
-            (verdict.score, verdict.content.as_str(), temperatures.len()),
+            (verdict.finding, verdict.content.as_str(), temperatures.len()),
             (None, "x", 6)
         );
     }
@@ -203,11 +196,12 @@ mod tests {
         let prompt = grader_prompt("What is x?\n", "-1<AND>-5<OR>y", "x | 3\nor 4");
         let fields = "What is x?\n | -1 <AND> -5 <OR> y | x | 3\nor 4 | ";
         assert_eq!(prompt.strip_prefix(FIXED), Some(format!("\n{fields}").as_str()));
-        let mut judgement = Judgement::new("q", "r", "a");
-        let first = judgement.prompt().to_owned();
+        let mut judgement = Grading::new("q", "r", "a");
+        assert_eq!(judgement.call().max_tokens, 3);
+        let first = judgement.call().message;
         for _ in 0..5 {
             assert_eq!(judgement.reply("?"), None);
-            assert_eq!(judgement.prompt(), format!("{first}{RETRY}"));
+            assert_eq!(judgement.call().message, format!("{first}{RETRY}"));
         }
     }
 

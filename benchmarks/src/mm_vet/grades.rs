@@ -4,16 +4,24 @@
 use std::collections::HashMap;
 use std::path::Path;
 
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 
 use super::grader;
 use crate::benchmark::SourceFile;
 use crate::error::DataError;
-use crate::json_object;
+use crate::json_object::{self, Members};
+use crate::judge::{Finding, Judge, Verdict};
+use crate::python_json::{self, Indent};
+use crate::sample::Sample;
+
+/// The graders of the published scores: LLaVA-1.5's was the alias, VILA-1.5's the version.
+const PUBLISHED_GRADERS: [&str; 3] = ["gpt-4", "gpt-4-0314", "gpt-4-0613"];
 
 /// One sample in the file.
-#[derive(Deserialize)]
+#[derive(Debug, PartialEq, Serialize, Deserialize)]
 struct Entry {
+    #[serde(default)]
+    model: Vec<String>,
     content: Vec<String>,
     score: Vec<f64>,
 }
@@ -30,10 +38,12 @@ pub(super) struct Grade {
 /// The grades of one prediction file.
 #[derive(Debug)]
 pub(super) struct Grades {
-    /// How many runs there are of every graded sample; those begun and not ended are left out.
+    /// The most runs that any sample has; where another has fewer, those it lacks are ungraded.
     pub(super) runs: usize,
     /// Sample and grades, one a run, in file order: sums are taken in it.
     pub(super) graded: Vec<(usize, Vec<Grade>)>,
+    /// Who graded, each once; empty where the file does not say.
+    judges: Vec<String>,
 }
 
 impl Grades {
@@ -46,6 +56,7 @@ impl Grades {
         let expected = "MM-Vet grades, {\"v1_0\": {\"content\": [\"0.5\"], \"score\": [0.5]}, …}";
         let (entries, file) = json_object::read::<Entry>(path, expected)?;
         let mut graded = Vec::with_capacity(entries.len());
+        let mut judges: Vec<String> = Vec::new();
         let mut seen = vec![false; by_id.len()];
         for (id, entry) in entries {
             let fault = |what: String| DataError::Record {
@@ -62,23 +73,69 @@ impl Grades {
             if let Some(seen) = seen.get_mut(index) {
                 *seen = true;
             }
+            for name in &entry.model {
+                if !judges.contains(name) {
+                    judges.push(name.clone());
+                }
+            }
             let grades = entry.grades().map_err(fault)?;
             if !grades.is_empty() {
                 graded.push((index, grades));
             }
         }
-        let runs = graded.iter().map(|(_, grades)| grades.len()).min();
+        let runs = graded.iter().map(|(_, grades)| grades.len()).max();
         let Some(runs) = runs else {
             return Err(DataError::File {
                 path: path.to_owned(),
                 what: "holds no grade; run the grader again".to_owned(),
             });
         };
-        for (_, grades) in &mut graded {
-            grades.truncate(runs);
-        }
-        Ok((Self { runs, graded }, file))
+        Ok((Self { runs, graded, judges }, file))
     }
+
+    /// Grades that no file names a grader of.
+    #[cfg(test)]
+    pub(super) fn of(runs: usize, graded: Vec<(usize, Vec<Grade>)>) -> Self {
+        Self {
+            runs,
+            graded,
+            judges: Vec::new(),
+        }
+    }
+
+    /// Who graded; `None` where the file does not say.
+    pub(super) fn judge(&self) -> Option<Judge> {
+        let published = |name: &String| PUBLISHED_GRADERS.contains(&name.as_str());
+        let remark = (!self.judges.iter().all(published))
+            .then(|| "published MM-Vet scores were graded by GPT-4 (gpt-4-0613): not comparable with them".to_owned());
+        (!self.judges.is_empty()).then(|| Judge {
+            name: self.judges.join(", "),
+            remark,
+        })
+    }
+}
+
+/// The file of these verdicts as the organisers' tool writes it, `json.dump(…, indent=4)`: an exhausted judgement has
+/// its last reply and 0.0.
+pub(super) fn file(
+    samples: &[Sample],
+    judge: &str,
+    judged: &[Option<(String, Vec<Verdict>)>],
+) -> Result<Vec<u8>, DataError> {
+    let score = |verdict: &Verdict| match verdict.finding {
+        Some(Finding::Score(score)) => score,
+        Some(Finding::Letter(_)) | None => 0.0,
+    };
+    let entries = samples.iter().zip(judged).filter_map(|(sample, judged)| {
+        let (_, verdicts) = judged.as_ref()?;
+        let entry = Entry {
+            model: vec![judge.to_owned(); verdicts.len()],
+            content: verdicts.iter().map(|verdict| verdict.content.clone()).collect(),
+            score: verdicts.iter().map(score).collect(),
+        };
+        (!verdicts.is_empty()).then(|| (sample.id.to_string(), entry))
+    });
+    python_json::dump(&Members(entries.collect()), Indent::Four)
 }
 
 impl Entry {
@@ -113,18 +170,88 @@ mod tests {
     }
 
     #[test]
-    fn the_runs_that_every_sample_has_count_and_the_order_stays() {
+    fn the_order_stays_and_missing_runs_are_missing() {
         let grades = read(
             r#"{"v1_1": {"model": ["gpt-4", "gpt-4"], "content": ["0.5", "1"], "score": [0.5, 1.0]},
                 "v1_0": {"model": ["gpt-4"], "content": ["0"], "score": [0]}}"#,
         )
         .unwrap();
-        assert_eq!(grades.runs, 1);
+        assert_eq!(grades.runs, 2);
         let grade = |score| Grade {
             score,
             exhausted: false,
         };
-        assert_eq!(grades.graded, [(1, vec![grade(0.5)]), (0, vec![grade(0.0)])]);
+        assert_eq!(
+            grades.graded,
+            [(1, vec![grade(0.5), grade(1.0)]), (0, vec![grade(0.0)])]
+        );
+    }
+
+    #[test]
+    fn a_judge_of_ones_own_is_no_gpt_4() {
+        let judge = |models: &[&str]| {
+            let entry = serde_json::json!({"v1_0": {"model": models, "content": ["1"], "score": [1.0]}});
+            read(&entry.to_string()).unwrap().judge()
+        };
+        assert_eq!(judge(&[]), None);
+        for (models, name, comparable) in [
+            (vec!["gpt-4"], "gpt-4", true),
+            (vec!["gpt-4-0613", "gpt-4"], "gpt-4-0613, gpt-4", true),
+            (vec!["gpt-4o"], "gpt-4o", false),
+            (vec!["gpt-4", "qwen"], "gpt-4, qwen", false),
+        ] {
+            let judge = judge(&models).unwrap();
+            assert_eq!((judge.name.as_str(), judge.remark.is_none()), (name, comparable));
+        }
+    }
+
+    #[test]
+    fn a_file_reads_back_and_has_the_organisers_layout() {
+        let sample = |n: usize| Sample {
+            id: crate::sample::SampleId::new(format!("v1_{n}")),
+            source_id: n.to_string(),
+            pictures: Vec::new(),
+            question: String::new(),
+            category: None,
+            reference: None,
+            scoring_group: n,
+        };
+        let verdict = |content: &str, score: Option<f64>| Verdict {
+            content: content.to_owned(),
+            finding: score.map(Finding::Score),
+        };
+        let verdicts = vec![
+            verdict("1", Some(1.0)),
+            verdict("no \"é\"", None),
+            verdict("1e-5", Some(1e-5)),
+        ];
+        let judged = [None, Some((String::new(), verdicts))];
+        let bytes = file(&[sample(0), sample(1)], "judge/x", &judged).unwrap();
+        let text = String::from_utf8(bytes).unwrap();
+        // Python 3.11, `json.dumps(…, indent=4)`.
+        let expected = r#"{
+    "v1_1": {
+        "model": [
+            "judge/x",
+            "judge/x",
+            "judge/x"
+        ],
+        "content": [
+            "1",
+            "no \"\u00e9\"",
+            "1e-5"
+        ],
+        "score": [
+            1.0,
+            0.0,
+            1e-05
+        ]
+    }
+}"#;
+        assert_eq!(text, expected);
+        let grades = read(&text).unwrap();
+        let exhausted: Vec<bool> = grades.graded[0].1.iter().map(|grade| grade.exhausted).collect();
+        assert_eq!(exhausted, [false, true, false]);
     }
 
     #[test]

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::grades::{Grade, Grades};
+use super::grades::Grades;
 use super::{Capability, integration};
 use crate::error::DataError;
 use crate::metric::{Metric, MetricId, Ratio, SampleScore, Score, Term};
@@ -16,13 +16,12 @@ struct Graded {
     scores: Vec<Option<f64>>,
 }
 
-/// Scores with the grades of the answers. Unanswered samples enter no metric, and under `paper` neither do those
-/// that no run graded; a run that left a sample ungraded is taken over the others.
+/// Scores with the grades of the answers. Unanswered samples enter no metric. Denominators are all answers, graded or
+/// not: where a run left one ungraded, the metrics over it have bounds and no value.
 ///
 /// # Errors
 ///
-/// Another number of answers than samples; grades of fewer samples than were answered, where `protocol` is
-/// `official`, whose denominators are all questions.
+/// Another number of answers than samples.
 pub(super) fn score(
     all: &[Sample],
     capabilities: &[BTreeSet<Capability>],
@@ -36,58 +35,68 @@ pub(super) fn score(
             "{given} answers for {wanted} MM-Vet questions; give one entry each"
         )));
     }
-    let answered = |sample: &usize| matches!(answers.get(*sample), Some(Some(_)));
-    let mut graded = Vec::with_capacity(grades.graded.len());
-    let mut scored: Vec<Option<&Graded>> = vec![None; all.len()];
-    for (sample, runs) in grades.graded.iter().filter(|(sample, _)| answered(sample)) {
-        let counts = |grade: &Grade| (protocol == Protocol::Official || !grade.exhausted).then_some(grade.score);
-        graded.push(Graded {
-            sample: *sample,
-            scores: runs.iter().map(counts).collect(),
-        });
-    }
+    let answered = |sample: usize| matches!(answers.get(sample), Some(Some(_)));
+    let in_file = grades.graded.iter().filter(|(sample, _)| answered(*sample));
+    // The organisers count an exhausted judgement as the 0.0 that they store with it.
+    let counts_exhausted = protocol == Protocol::Official;
+    let mut graded: Vec<Graded> = in_file
+        .clone()
+        .map(|(sample, runs)| {
+            let score = |run: usize| runs.get(run).filter(|grade| counts_exhausted || !grade.exhausted);
+            Graded {
+                sample: *sample,
+                scores: (0..grades.runs)
+                    .map(|run| score(run).map(|grade| grade.score))
+                    .collect(),
+            }
+        })
+        .collect();
+    let listed: BTreeSet<usize> = graded.iter().map(|graded| graded.sample).collect();
+    let unlisted = (0..all.len()).filter(|sample| answered(*sample) && !listed.contains(sample));
+    graded.extend(unlisted.map(|sample| Graded {
+        sample,
+        scores: vec![None; grades.runs],
+    }));
+    let mut samples: Vec<SampleScore> = vec![
+        SampleScore {
+            parsed: None,
+            score: None
+        };
+        all.len()
+    ];
     for entry in &graded {
-        if let Some(place) = scored.get_mut(entry.sample) {
-            *place = Some(entry);
+        if let Some(place) = samples.get_mut(entry.sample) {
+            *place = entry.sample_score();
         }
     }
-    let ungraded = |(sample, entry): &(usize, &Option<&Graded>)| answered(sample) && entry.is_none();
-    if protocol == Protocol::Official
-        && let Some((first, _)) = scored.iter().enumerate().find(ungraded)
-    {
-        let count = scored.iter().enumerate().filter(ungraded).count();
-        let id = all.get(first).map_or("", |sample| sample.id.as_str());
-        return Err(DataError::Mismatch(format!(
-            "{count} answers of MM-Vet have no grade (first: `{id}`); grade them too, or score with `paper`, which \
-             leaves them out"
-        )));
-    }
-    let exhausted = |runs: &[Grade]| runs.iter().any(|grade| grade.exhausted);
-    let unread = grades
-        .graded
-        .iter()
-        .filter(|(sample, runs)| answered(sample) && exhausted(runs));
-    let unparsed = unread.count() + scored.iter().enumerate().filter(ungraded).count();
+    let exhausted = in_file
+        .filter(|(_, runs)| runs.iter().any(|grade| grade.exhausted))
+        .count();
     let answers = answers.iter().flatten();
     Ok(Score {
-        samples: scored.iter().map(|entry| sample_score(*entry)).collect(),
+        samples,
         metrics: metrics(&graded, capabilities, grades.runs),
         answered: answers.clone().count(),
-        unparsed,
+        unparsed: if counts_exhausted { exhausted } else { 0 },
         empty: answers.filter(|answer| python_text::strip(answer).is_empty()).count(),
     })
 }
 
-/// The mean over the runs; shown as the grades themselves.
-fn sample_score(graded: Option<&Graded>) -> SampleScore {
-    let scores: Vec<f64> = graded
-        .iter()
-        .flat_map(|graded| graded.scores.iter().flatten().copied())
-        .collect();
-    let shown: Vec<String> = scores.iter().map(|score| format!("{score:?}")).collect();
-    SampleScore {
-        parsed: (!shown.is_empty()).then(|| shown.join(" ")),
-        score: (!scores.is_empty()).then(|| scores.iter().sum::<f64>() / scores.len() as f64),
+impl Graded {
+    fn complete(&self) -> bool {
+        self.scores.iter().all(Option::is_some)
+    }
+
+    /// The mean over the runs, `None` unless all of them graded it; shown as the grades themselves.
+    fn sample_score(&self) -> SampleScore {
+        let scores: Vec<f64> = self.scores.iter().flatten().copied().collect();
+        let shown: Vec<String> = scores.iter().map(|score| format!("{score:?}")).collect();
+        SampleScore {
+            parsed: (!shown.is_empty()).then(|| shown.join(" ")),
+            score: self
+                .complete()
+                .then(|| scores.iter().sum::<f64>() / scores.len() as f64),
+        }
     }
 }
 
@@ -115,72 +124,82 @@ fn metrics(graded: &[Graded], capabilities: &[BTreeSet<Capability>], runs: usize
 
 /// 100 times the mean score of the samples that `takes_part` names, meant over the runs.
 fn mean(id: String, graded: &[Graded], runs: usize, takes_part: impl Fn(usize) -> bool) -> Metric {
-    let chosen: Vec<&Graded> = graded
-        .iter()
-        .filter(|graded| takes_part(graded.sample) && graded.scores.iter().any(Option::is_some))
-        .collect();
-    let ratios: Vec<Ratio> = (0..runs)
-        .map(|run| Ratio {
-            weight: 100.0 / runs as f64,
-            terms: terms(&chosen, run),
-        })
-        .collect();
-    let values: Option<Vec<f64>> = (0..runs).map(|run| run_value(&chosen, run)).collect();
-    let value = match values {
-        _ if chosen.is_empty() => Err("no graded answer".to_owned()),
-        None => Err("a run without a graded answer".to_owned()),
-        Some(values) => Ok(values.iter().sum::<f64>() / runs as f64),
+    let chosen: Vec<&Graded> = graded.iter().filter(|graded| takes_part(graded.sample)).collect();
+    let over_runs = |missing: f64| {
+        let values = (0..runs).map(|run| run_value(&chosen, run, missing));
+        values.sum::<f64>() / runs as f64
     };
+    let ungraded = chosen.iter().filter(|graded| !graded.complete()).count();
+    let (value, bounds) = if chosen.is_empty() {
+        (Err("no answered question".to_owned()), None)
+    } else if ungraded > 0 {
+        let bounds = (over_runs(0.0), over_runs(1.0));
+        (Err(reason(ungraded, chosen.len())), Some(bounds))
+    } else {
+        (Ok(over_runs(0.0)), None)
+    };
+    let ratios = (0..runs).map(|run| Ratio {
+        weight: 100.0 / runs as f64,
+        terms: terms(&chosen, run, 0.0),
+    });
     Metric {
         id: MetricId::new(id),
         n: chosen.len(),
-        ratios: if value.is_ok() { ratios } else { Vec::new() },
+        bounds,
+        ratios: if value.is_ok() { ratios.collect() } else { Vec::new() },
         value,
     }
+}
+
+fn reason(ungraded: usize, of: usize) -> String {
+    format!("{ungraded} of {of} answers ungraded: between all of them 0 and all 1")
 }
 
 /// The population standard deviation of the runs' totals. No ratio of sums over samples, so it has no ratios.
 fn deviation(graded: &[Graded], runs: usize) -> Metric {
     let chosen: Vec<&Graded> = graded.iter().collect();
-    let totals: Option<Vec<f64>> = (0..runs).map(|run| run_value(&chosen, run)).collect();
-    let value = totals.map(|totals| {
+    let ungraded = graded.iter().filter(|graded| !graded.complete()).count();
+    let value = if graded.is_empty() {
+        Err("no answered question".to_owned())
+    } else if ungraded > 0 {
+        Err(format!("{ungraded} of {} answers ungraded", graded.len()))
+    } else {
+        let totals: Vec<f64> = (0..runs).map(|run| run_value(&chosen, run, 0.0)).collect();
         let mean = totals.iter().sum::<f64>() / runs as f64;
         let squares: f64 = totals.iter().map(|total| (total - mean).powi(2)).sum();
-        (squares / runs as f64).sqrt()
-    });
-    let scored = |graded: &&Graded| graded.scores.iter().any(Option::is_some);
+        Ok((squares / runs as f64).sqrt())
+    };
     Metric {
         id: MetricId::new("total/std"),
-        n: graded.iter().filter(scored).count(),
+        n: graded.len(),
+        bounds: None,
         ratios: Vec::new(),
-        value: value.ok_or_else(|| "a run without a graded answer".to_owned()),
+        value,
     }
 }
 
-/// One run's terms, in the order of the grade file.
-fn terms(chosen: &[&Graded], run: usize) -> Vec<Term> {
-    let terms = chosen.iter().filter_map(|graded| {
-        let score = graded.scores.get(run).copied().flatten()?;
-        Some(Term {
-            sample: graded.sample,
-            numerator: score,
-            denominator: 1.0,
-        })
+/// One run's terms, in the order of the grade file; `missing` stands in for a grade that is not there.
+fn terms(chosen: &[&Graded], run: usize, missing: f64) -> Vec<Term> {
+    let terms = chosen.iter().map(|graded| Term {
+        sample: graded.sample,
+        numerator: graded.scores.get(run).copied().flatten().unwrap_or(missing),
+        denominator: 1.0,
     });
     terms.collect()
 }
 
 /// One run's value in the organisers' order of operations, so that ties round as theirs.
-fn run_value(chosen: &[&Graded], run: usize) -> Option<f64> {
-    let terms = terms(chosen, run);
+fn run_value(chosen: &[&Graded], run: usize, missing: f64) -> f64 {
+    let terms = terms(chosen, run, missing);
     let sum: f64 = terms.iter().fold(0.0, |sum, term| sum + term.numerator);
-    (!terms.is_empty()).then(|| sum / terms.len() as f64 * 100.0)
+    sum / terms.len() as f64 * 100.0
 }
 
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;
 
+    use super::super::grades::Grade;
     use super::Capability::{Math, Ocr, Rec};
     use super::*;
     use crate::sample::SampleId;
@@ -213,9 +232,9 @@ mod tests {
             .filter(|(_, row)| !row.1.is_empty())
             .map(|(n, row)| (n, row.1.iter().map(grade).collect()))
             .collect();
-        let runs = graded.iter().map(|(_, grades)| grades.len()).min().unwrap();
+        let runs = graded.iter().map(|(_, grades)| grades.len()).max().unwrap();
         let answers: Vec<Option<String>> = rows.iter().map(|row| row.2.then(|| "said".to_owned())).collect();
-        let grades = Grades { runs, graded };
+        let grades = Grades::of(runs, graded);
         score(&samples, &capabilities, &grades, &answers, protocol).map_err(|error| error.to_string())
     }
 
@@ -234,7 +253,7 @@ mod tests {
         assert_eq!(value(&score, "total"), Ok(50.0));
         assert_eq!(value(&score, "capability/ocr"), Ok(50.0));
         assert_eq!(value(&score, "capability/math"), Ok(75.0));
-        assert_eq!(value(&score, "capability/rec"), Err("no graded answer".to_owned()));
+        assert_eq!(value(&score, "capability/rec"), Err("no answered question".to_owned()));
         assert_eq!(value(&score, "integration/math+ocr"), Ok(75.0));
         assert_eq!(value(&score, "integration/ocr"), Ok(0.0));
         assert_eq!(value(&score, "total/std"), Ok(0.0));
@@ -266,23 +285,47 @@ mod tests {
         let official = scored(&rows, Protocol::Official).unwrap();
         let paper = scored(&rows, Protocol::Paper).unwrap();
         assert_eq!(value(&official, "total"), Ok(50.0));
-        assert_eq!(value(&paper, "total"), Ok(100.0));
+        assert_eq!(paper.metric("total").unwrap().bounds, Some((50.0, 100.0)));
         assert_eq!((official.samples[0].score, paper.samples[0].score), (Some(0.0), None));
+        assert_eq!((official.unparsed, official.ungraded()), (1, 0));
+        assert_eq!((paper.unparsed, paper.ungraded()), (0, 1));
         for score in [official, paper] {
-            assert_eq!((score.answered, score.unanswered(), score.unparsed), (2, 1, 1));
+            assert_eq!((score.answered, score.unanswered()), (2, 1));
         }
     }
 
     #[test]
-    fn an_answer_without_grade_is_named_officially() {
-        let rows = [(vec![Rec], vec![Some(1.0)], true), (vec![Rec], vec![], true)];
-        let error = scored(&rows, Protocol::Official).unwrap_err();
-        assert!(
-            error.starts_with("1 answers of MM-Vet have no grade (first: `v1_1`)"),
-            "{error}"
-        );
-        let paper = scored(&rows, Protocol::Paper).unwrap();
-        assert_eq!((value(&paper, "total"), paper.unparsed), (Ok(100.0), 1));
+    fn ungraded_answers_leave_an_interval_over_all_answers() {
+        let rows = [
+            (vec![Rec], vec![Some(1.0), Some(0.5)], true),
+            (vec![Rec], vec![Some(1.0)], true),
+            (vec![Rec, Ocr], vec![], true),
+            (vec![Math], vec![Some(0.3), Some(0.3)], true),
+        ];
+        for protocol in [Protocol::Paper, Protocol::Official] {
+            let score = scored(&rows, protocol).unwrap();
+            let total = score.metric("total").unwrap();
+            assert_eq!(
+                total.value,
+                Err("2 of 4 answers ungraded: between all of them 0 and all 1".to_owned())
+            );
+            // Run 1: 2.3 and 3.3 of 4, run 2: 0.8 and 2.8.
+            let (low, high) = total.bounds.unwrap();
+            assert!(
+                (low - 38.75).abs() < 1e-9 && (high - 76.25).abs() < 1e-9,
+                "{low} {high}"
+            );
+            assert_eq!(total.n, 4);
+            assert_eq!(score.metric("capability/ocr").unwrap().bounds, Some((0.0, 100.0)));
+            assert_eq!(value(&score, "integration/math"), Ok(30.0));
+            assert_eq!(score.metric("integration/math").unwrap().bounds, None);
+            assert!(value(&score, "total/std").is_err());
+            assert_eq!((score.ungraded(), score.unparsed), (2, 0));
+            assert_eq!(
+                (score.samples[1].parsed.as_deref(), score.samples[1].score),
+                (Some("1.0"), None)
+            );
+        }
     }
 
     proptest! {
@@ -302,6 +345,9 @@ mod tests {
             for protocol in [Protocol::Paper, Protocol::Official] {
                 for metric in scored(&rows, protocol).unwrap().metrics {
                     let sum: Option<f64> = metric.ratios.iter().map(Ratio::value).sum();
+                    if let Some((low, high)) = metric.bounds {
+                        prop_assert!(metric.value.is_err() && 0.0 <= low && low < high && high <= 100.0 + 1e-9);
+                    }
                     match metric.value {
                         Ok(_) if metric.id.as_str() == "total/std" => prop_assert!(metric.ratios.is_empty()),
                         Ok(value) => prop_assert!((value - sum.unwrap()).abs() < 1e-9, "{}", metric.id),

@@ -202,6 +202,7 @@ pub(super) fn assemble(
         questions,
         by_id,
         split,
+        matches: None,
     })
 }
 

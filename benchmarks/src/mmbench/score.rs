@@ -2,8 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use super::{Letter, Question, infer};
-use crate::benchmark::Provenance;
+use super::{Letter, MmBenchData, Question, infer};
 use crate::error::DataError;
 use crate::metric::{Metric, MetricId, Ratio, SampleScore, Score, Term};
 use crate::python_text;
@@ -24,6 +23,20 @@ struct Rounds {
 struct Reading {
     letter: Option<Letter>,
     right: bool,
+    by: Reader,
+}
+
+/// What made it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Reader {
+    /// The protocol's rule.
+    Rule,
+    /// A judge, who may have found no option in it.
+    Judge,
+    /// Neither; it is wrong.
+    Nobody,
+    /// Neither, and the protocol would ask a judge.
+    NobodyYet,
 }
 
 /// Scores one answer a row, `None` where there is none. A row without answer enters no metric, nor does a question
@@ -31,66 +44,104 @@ struct Reading {
 ///
 /// # Errors
 ///
-/// Hidden labels, another number of answers than rows, and an answer that no rule reads where `protocol` asks a
-/// judge about it.
-pub(super) fn score(
-    provenance: &Provenance,
-    samples: &[Sample],
-    questions: &[Question],
-    answers: &[Option<String>],
-    protocol: Protocol,
-) -> Result<Score, DataError> {
+/// Hidden labels, and another number of answers than rows.
+pub(super) fn score(data: &MmBenchData, answers: &[Option<String>], protocol: Protocol) -> Result<Score, DataError> {
+    let (samples, questions) = (&data.samples, &data.questions);
     if samples.len() != answers.len() {
         let (given, wanted) = (answers.len(), samples.len());
         return Err(DataError::Mismatch(format!(
             "{given} answers for {wanted} MMBench rows; give one entry each"
         )));
     }
-    let readings = questions.iter().zip(answers).map(|(question, answer)| {
+    let readings = questions.iter().zip(answers).enumerate().map(|(row, (question, answer))| {
         let Some(label) = question.answer else {
             return Err(DataError::Mismatch(format!(
                 "the labels of MMBench `{}` are hidden; upload the answers to the organisers' server, or score split \
                  `dev` with `mmbench_dev_20230712.tsv` in ROOT/mmbench",
-                provenance.split
+                data.provenance.split
             )));
         };
-        Ok(answer.as_ref().map(|answer| {
-            let letter = match protocol {
-                Protocol::Paper | Protocol::Official | Protocol::LmmsEval => infer::early(answer, &question.options),
-                Protocol::VlmEvalKit => infer::later(answer, &question.options),
-            };
-            Reading {
-                letter,
-                right: letter == Some(label),
-            }
-        }))
+        let judged = |answer: &str| data.matches.as_ref()?.letter(row, answer);
+        Ok(answer.as_ref().map(|answer| read(question, answer, label, judged, protocol)))
     });
     let readings: Vec<Option<Reading>> = readings.collect::<Result<_, _>>()?;
-    let unread = |reading: &Option<Reading>| reading.is_some_and(|reading| reading.letter.is_none());
-    let unparsed = readings.iter().filter(|reading| unread(reading)).count();
-    if matches!(protocol, Protocol::Official | Protocol::LmmsEval)
-        && let Some(first) = readings.iter().position(unread)
-    {
-        let id = samples.get(first).map_or("", |sample| sample.id.as_str());
-        return Err(DataError::Mismatch(format!(
-            "protocol `{protocol}` asks a judge about the {unparsed} MMBench answers that no rule reads (first: \
-             `{id}`); score with `paper`, which counts them wrong"
-        )));
-    }
+    let unread = |reading: &&Reading| reading.letter.is_none() && reading.by != Reader::NobodyYet;
+    let unparsed = readings.iter().flatten().filter(unread).count();
     let parsed = readings.iter().map(|reading| SampleScore {
         parsed: reading
             .and_then(|reading| reading.letter)
             .map(|letter| letter.id().to_owned()),
-        score: reading.map(|reading| f64::from(reading.right)),
+        score: reading
+            .filter(|reading| reading.by != Reader::NobodyYet)
+            .map(|reading| f64::from(reading.right)),
     });
     let answers = answers.iter().flatten();
     Ok(Score {
         samples: parsed.collect(),
-        metrics: metrics(samples, questions, &readings),
+        metrics: bounded(samples, questions, &readings),
         answered: answers.clone().count(),
         unparsed,
         empty: answers.filter(|answer| python_text::strip(answer).is_empty()).count(),
     })
+}
+
+fn read(
+    question: &Question,
+    answer: &str,
+    label: Letter,
+    judged: impl Fn(&str) -> Option<Letter>,
+    protocol: Protocol,
+) -> Reading {
+    let reading = |letter: Option<Letter>, by| Reading {
+        letter,
+        right: letter == Some(label),
+        by,
+    };
+    if protocol == Protocol::VlmEvalKit {
+        return match infer::later(answer, &question.options) {
+            Some(letter) => reading(Some(letter), Reader::Rule),
+            None => reading(None, Reader::Nobody),
+        };
+    }
+    if let Some(letter) = infer::early(answer, &question.options) {
+        return reading(Some(letter), Reader::Rule);
+    }
+    match judged(answer) {
+        Some(Letter::Z) => reading(None, Reader::Judge),
+        Some(letter) => reading(Some(letter), Reader::Judge),
+        None if protocol == Protocol::Paper => reading(None, Reader::Nobody),
+        None => reading(None, Reader::NobodyYet),
+    }
+}
+
+/// The metrics; those that depend on answers which a judge has yet to read have bounds, all of them wrong and all
+/// right.
+fn bounded(samples: &[Sample], questions: &[Question], readings: &[Option<Reading>]) -> Vec<Metric> {
+    let low = metrics(samples, questions, readings);
+    let open = |reading: &Option<Reading>| reading.is_some_and(|reading| reading.by == Reader::NobodyYet);
+    let count = readings.iter().filter(|reading| open(reading)).count();
+    if count == 0 {
+        return low;
+    }
+    let all_right = readings.iter().map(|reading| {
+        reading.map(|reading| Reading {
+            right: reading.right || reading.by == Reader::NobodyYet,
+            ..reading
+        })
+    });
+    let high = metrics(samples, questions, &all_right.collect::<Vec<_>>());
+    let between = |(low, high): (Metric, Metric)| match (&low.value, &high.value) {
+        (Ok(least), Ok(most)) if least < most => Metric {
+            bounds: Some((*least, *most)),
+            value: Err(format!(
+                "{count} answers wait for a judge: between all of them wrong and all right"
+            )),
+            ratios: Vec::new(),
+            ..low
+        },
+        _ => low,
+    };
+    low.into_iter().zip(high).map(between).collect()
 }
 
 fn metrics(samples: &[Sample], questions: &[Question], readings: &[Option<Reading>]) -> Vec<Metric> {
@@ -132,7 +183,7 @@ fn metrics(samples: &[Sample], questions: &[Question], readings: &[Option<Readin
         (0..samples.len()).filter_map(category),
         category,
     ));
-    let matched = rows().map(|(row, reading)| (row, reading.letter.is_some()));
+    let matched = rows().map(|(row, reading)| (row, reading.by == Reader::Rule));
     metrics.push(share("rule-matched".to_owned(), matched));
     metrics
 }
@@ -188,6 +239,7 @@ fn share(id: String, hits: impl Iterator<Item = (usize, bool)>) -> Metric {
     Metric {
         id: MetricId::new(id),
         n: ratio.terms.len(),
+        bounds: None,
         ratios: if value.is_some() { vec![ratio] } else { Vec::new() },
         value: value.ok_or_else(|| "no answered question".to_owned()),
     }
@@ -197,13 +249,23 @@ fn share(id: String, hits: impl Iterator<Item = (usize, bool)>) -> Metric {
 mod tests {
     use proptest::prelude::*;
 
+    use std::collections::HashMap;
+
+    use super::super::matches::Matches;
+    use super::super::split::Split;
     use super::*;
+    use crate::benchmark::Provenance;
     use crate::sample::SampleId;
 
     /// Question, rotation, label, answer, category.
     type Row = (usize, u64, Option<Letter>, Option<&'static str>, Option<&'static str>);
 
     fn scored(rows: &[Row], protocol: Protocol) -> Result<Score, String> {
+        judged(rows, &[], protocol)
+    }
+
+    /// With what a judge read in the answers to some rows.
+    fn judged(rows: &[Row], letters: &[(usize, Letter)], protocol: Protocol) -> Result<Score, String> {
         let samples: Vec<Sample> = rows
             .iter()
             .map(|(group, rotation, _, _, category)| Sample {
@@ -233,7 +295,18 @@ mod tests {
             picture_folders: Vec::new(),
         };
         let answers: Vec<Option<String>> = rows.iter().map(|row| row.3.map(str::to_owned)).collect();
-        score(&provenance, &samples, &questions, &answers, protocol).map_err(|error| error.to_string())
+        let letters = letters
+            .iter()
+            .map(|(row, letter)| (*row, answers[*row].clone().unwrap(), *letter));
+        let data = MmBenchData {
+            provenance,
+            split: Split::Dev,
+            samples,
+            questions,
+            by_id: HashMap::new(),
+            matches: Some(Matches::of(letters)),
+        };
+        score(&data, &answers, protocol).map_err(|error| error.to_string())
     }
 
     fn value(score: &Score, id: &str) -> Result<f64, String> {
@@ -295,16 +368,44 @@ mod tests {
         assert!((value(&kit, "accuracy").unwrap() - 100.0 / 3.0).abs() < 1e-9);
         assert_eq!(kit.samples[1].parsed.as_deref(), Some("B"));
         for protocol in [Protocol::Official, Protocol::LmmsEval] {
-            let error = scored(&rows, protocol).unwrap_err();
-            assert!(
-                error.contains("about the 3 MMBench answers that no rule reads (first: `1`)"),
-                "{error}"
+            let score = scored(&rows, protocol).unwrap();
+            let accuracy = score.metric("accuracy").unwrap();
+            assert_eq!(accuracy.bounds, Some((0.0, 100.0)));
+            assert_eq!(
+                accuracy.value,
+                Err("3 answers wait for a judge: between all of them wrong and all right".to_owned())
             );
+            assert_eq!(value(&score, "rule-matched"), Ok(0.0));
+            assert_eq!((score.ungraded(), score.unparsed), (3, 0));
             assert_eq!(
                 value(&scored(&[(1, 0, A, Some("A"), None)], protocol).unwrap(), "accuracy"),
                 Ok(100.0)
             );
         }
+    }
+
+    #[test]
+    fn a_judge_reads_what_no_rule_does() {
+        let rows: [Row; 4] = [
+            (1, 0, A, Some("no idea"), None),
+            (2, 0, B, Some("the second"), None),
+            (3, 0, B, Some("the first"), None),
+            (4, 0, B, Some("B"), None),
+        ];
+        // A rule reads the last one: what a judge says of it does not count.
+        let letters = [(0, Letter::Z), (1, Letter::B), (2, Letter::A), (3, Letter::A)];
+        for protocol in [Protocol::Paper, Protocol::Official, Protocol::LmmsEval] {
+            let score = judged(&rows, &letters, protocol).unwrap();
+            assert_eq!(value(&score, "accuracy"), Ok(50.0));
+            assert_eq!(value(&score, "rule-matched"), Ok(25.0));
+            let parsed: Vec<Option<&str>> = score.samples.iter().map(|sample| sample.parsed.as_deref()).collect();
+            assert_eq!(parsed, [None, Some("B"), Some("A"), Some("B")]);
+            assert_eq!((score.unparsed, score.ungraded()), (1, 0));
+        }
+        let kit = judged(&rows, &letters, Protocol::VlmEvalKit).unwrap();
+        assert_eq!(value(&kit, "accuracy"), Ok(25.0));
+        let open = judged(&rows, &letters[..2], Protocol::Official).unwrap();
+        assert_eq!(open.metric("accuracy").unwrap().bounds, Some((50.0, 75.0)));
     }
 
     #[test]

@@ -153,6 +153,7 @@ fn percentage(id: String, terms: Vec<Term>, questions: usize, undefined: &str) -
     Metric {
         id: MetricId::new(id),
         n: n * questions,
+        bounds: None,
         ratios: if value.is_ok() {
             vec![Ratio { weight: 100.0, terms }]
         } else {
@@ -173,6 +174,7 @@ fn sum<'a>(id: &str, parts: impl Iterator<Item = &'a Metric> + Clone) -> Metric 
     Metric {
         id: MetricId::new(id),
         n: parts.map(|part| part.n).sum(),
+        bounds: None,
         ratios: if value.is_ok() { ratios.collect() } else { Vec::new() },
         value,
     }

@@ -135,6 +135,7 @@ impl Measure {
         Metric {
             id: MetricId::new(format!("{prefix}/{}", self.id())),
             n: outcomes.len(),
+            bounds: None,
             ratios: if value.is_ok() {
                 vec![self.ratio(outcomes, 100.0)]
             } else {
@@ -166,6 +167,7 @@ impl Measure {
         Metric {
             id: MetricId::new(self.id()),
             n: categories.iter().map(Vec::len).sum(),
+            bounds: None,
             ratios: if value.is_ok() { ratios.collect() } else { Vec::new() },
             value: value.map(|sum| 100.0 * sum / 3.0),
         }

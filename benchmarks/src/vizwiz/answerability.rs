@@ -70,6 +70,7 @@ impl Answerability {
         Metric {
             id: MetricId::new(id),
             n: self.known.len(),
+            bounds: None,
             ratios: if value.is_ok() { ratios } else { Vec::new() },
             value,
         }
