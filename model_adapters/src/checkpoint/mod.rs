@@ -17,10 +17,11 @@ mod text;
 mod weights;
 
 pub use config::{
-    Activation, GenerationConfig, LlamaConfig, ProjectorConfig, ProjectorKind, SelectFeature, TowerConfig, TowerKind,
+    Activation, GenerationConfig, LlamaConfig, ProjectorConfig, ProjectorKind, S2Scales, SelectFeature, TowerConfig,
+    TowerKind,
 };
 pub use error::CheckpointError;
 pub use inspect::{Inspection, ModuleInspection};
 pub use layout::Layout;
 pub use open::Checkpoint;
-pub use tensors::{Dtype, Module, TensorView};
+pub use tensors::{Dtype, Module, StoredTensor, TensorView};

@@ -61,7 +61,7 @@ impl TensorView<'_> {
 }
 
 /// Where one tensor of a module lies.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(super) struct Entry {
     /// Its name in the file.
     pub name: String,
@@ -75,6 +75,17 @@ pub(super) struct Entry {
     pub file: Arc<WeightFile>,
     /// The forward pass needs it.
     pub used: bool,
+}
+
+/// A stored tensor with the mapped file that it lies in, which stays mapped for as long as this lives.
+#[derive(Debug, Clone)]
+pub struct StoredTensor(Entry);
+
+impl StoredTensor {
+    /// The tensor.
+    pub fn view(&self) -> TensorView<'_> {
+        self.0.view()
+    }
 }
 
 impl Entry {
@@ -113,13 +124,18 @@ impl Module {
     /// The tensor of that canonical name. Every required one is there once [`super::Checkpoint::open`] has
     /// returned.
     pub fn tensor(&self, name: &str) -> Result<TensorView<'_>, CheckpointError> {
-        match self.entries.get(name) {
-            Some(entry) => Ok(entry.view()),
-            None => Err(CheckpointError::file(
-                &self.folder,
-                format!("holds no tensor {}", quoted(name)),
-            )),
-        }
+        self.entry(name).map(Entry::view)
+    }
+
+    /// The same, to be kept longer than this module.
+    pub fn stored(&self, name: &str) -> Result<StoredTensor, CheckpointError> {
+        self.entry(name).cloned().map(StoredTensor)
+    }
+
+    fn entry(&self, name: &str) -> Result<&Entry, CheckpointError> {
+        self.entries
+            .get(name)
+            .ok_or_else(|| CheckpointError::file(&self.folder, format!("holds no tensor {}", quoted(name))))
     }
 
     /// All tensors with their canonical names, in the order of those.
