@@ -84,6 +84,8 @@ const fn stored_kind(dtype: checkpoint::Dtype) -> Kind {
         checkpoint::Dtype::F16 => Kind::Half,
         checkpoint::Dtype::Bf16 => Kind::BFloat16,
         checkpoint::Dtype::F32 => Kind::Float,
+        checkpoint::Dtype::I16 => Kind::Int16,
+        checkpoint::Dtype::I32 => Kind::Int,
     }
 }
 
