@@ -11,7 +11,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use model_adapters::checkpoint::Checkpoint;
 use model_adapters::picture::{self, Geometry, Preprocess, RgbPicture};
-use model_adapters::runner::{Device, DtypeChoice, RunnerSettings, VilaAdapter};
+use model_adapters::runner::{Device, DtypeChoice, Keep, RunnerSettings, VilaAdapter};
 use model_adapters::tokenizer::PromptToken;
 use model_adapters::{Adapter, EncodedPicture, FinishReason, GenerationLimits, PromptPart, Request};
 use safetensors::SafeTensors;
@@ -70,10 +70,15 @@ impl Fixture {
     }
 
     fn adapter(&self) -> VilaAdapter {
+        self.adapter_with(DtypeChoice::Auto, None)
+    }
+
+    fn adapter_with(&self, dtype: DtypeChoice, keep: Option<Keep>) -> VilaAdapter {
         let settings = RunnerSettings {
             device: Device::Cpu,
-            dtype: DtypeChoice::Auto,
+            dtype,
             template: None,
+            keep,
             threads: None,
         };
         VilaAdapter::open(&self.checkpoint(), settings).unwrap()
@@ -91,6 +96,13 @@ impl Fixture {
             .chunks_exact(4)
             .map(|value| f32::from_le_bytes(value.try_into().unwrap()))
             .collect()
+    }
+
+    /// The normalised pixels of a picture, named without its suffix.
+    fn pixels(&self, stem: &str) -> Vec<f32> {
+        let preprocess = self.checkpoint().preprocess;
+        let (_, decoded) = pictures().into_iter().find(|(name, _)| name == stem).unwrap();
+        preprocess.normalise(&preprocess.pixels(&decoded).unwrap())
     }
 
     fn prompt(&self, case: &Case) -> Vec<PromptToken> {
@@ -229,6 +241,26 @@ fn features_logits_and_tokens_are_those_of_the_references() {
                 (generation.ids, generation.finish.id()),
                 (case.tokens.clone(), case.finish.as_str())
             );
+        }
+    }
+}
+
+/// Why the dtype of a run does not say how its weights were kept.
+#[test]
+fn weights_widened_when_used_give_the_same_bits() {
+    for fixture in Fixture::all() {
+        let mut converted = fixture.adapter_with(DtypeChoice::Auto, Some(Keep::Converted));
+        let mut stored = fixture.adapter_with(DtypeChoice::Auto, Some(Keep::AsStored));
+        for case in &fixture.cases.cases {
+            let stem = Path::new(&case.picture).file_stem().unwrap().to_str().unwrap();
+            let pixels = [fixture.pixels(stem)];
+            let prompt = fixture.prompt(case);
+            let ours = converted.model().trace(&prompt, &pixels).unwrap();
+            let theirs = stored.model().trace(&prompt, &pixels).unwrap();
+            assert_eq!(ours.len(), theirs.len());
+            for ((name, ours), (_, theirs)) in ours.iter().zip(&theirs) {
+                assert_eq!(ours, theirs, "{}: {name}", case.id);
+            }
         }
     }
 }

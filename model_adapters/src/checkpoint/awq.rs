@@ -82,26 +82,19 @@ impl Packing {
     }
 }
 
-/// A weight of four bits as a module keeps it.
-#[derive(Debug)]
-pub(super) struct Quantised {
-    /// Format.
-    pub packing: Packing,
-    /// Rows N.
-    pub outputs: usize,
-    /// Columns K.
-    pub inputs: usize,
-    /// Columns that share a scale.
-    pub group: usize,
-    /// Packed values.
-    pub qweight: Entry,
-    /// Scales.
-    pub scales: Entry,
-    /// Zero points.
-    pub zeros: Entry,
+/// A weight of four bits with the mapped files that it lies in, which stay mapped for as long as this lives.
+#[derive(Debug, Clone)]
+pub struct StoredQuantised {
+    pub(super) packing: Packing,
+    pub(super) outputs: usize,
+    pub(super) inputs: usize,
+    pub(super) group: usize,
+    pub(super) qweight: Entry,
+    pub(super) scales: Entry,
+    pub(super) zeros: Entry,
 }
 
-impl Quantised {
+impl StoredQuantised {
     /// The weight and its bytes.
     pub fn view(&self) -> QuantisedView<'_> {
         QuantisedView {

@@ -3,7 +3,7 @@
 
 use std::path::Path;
 
-use crate::checkpoint::awq::{Packing, Quantised};
+use crate::checkpoint::awq::{Packing, StoredQuantised};
 use crate::checkpoint::error::{CheckpointError, quoted};
 use crate::checkpoint::expected::{Expected, Need};
 use crate::checkpoint::mapped::Stored;
@@ -92,7 +92,7 @@ impl Fit {
         let entry = |name, stored: Stored, dtype| Entry::new(name, dtype, stored, true);
         let zero_type = if packing == Packing::V2 { Dtype::F16 } else { Dtype::I32 };
         let word = if packing == Packing::V2 { Dtype::I16 } else { Dtype::I32 };
-        let weight = Quantised {
+        let weight = StoredQuantised {
             packing,
             outputs: *outputs,
             inputs: *inputs,

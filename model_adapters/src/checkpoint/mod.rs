@@ -18,13 +18,14 @@ mod tests;
 mod text;
 mod weights;
 
-pub use awq::{Packing, QuantisedView};
+pub use awq::{Packing, QuantisedView, StoredQuantised};
 pub use compare::Fit;
 pub use config::{
-    Activation, GenerationConfig, LlamaConfig, ProjectorConfig, ProjectorKind, SelectFeature, TowerConfig, TowerKind,
+    Activation, GenerationConfig, LlamaConfig, ProjectorConfig, ProjectorKind, S2Scales, SelectFeature, TowerConfig,
+    TowerKind,
 };
 pub use error::CheckpointError;
 pub use inspect::{Inspection, ModuleInspection};
 pub use layout::Layout;
 pub use open::Checkpoint;
-pub use tensors::{Dtype, Module, TensorView};
+pub use tensors::{Dtype, Module, StoredTensor, TensorView};

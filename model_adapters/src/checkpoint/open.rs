@@ -7,8 +7,8 @@ use serde_json::Value;
 
 use crate::checkpoint::compare::Fit;
 use crate::checkpoint::config::{
-    ConfigFile, GenerationConfig, LlamaConfig, ProjectorConfig, ProjectorKind, Selection, TowerConfig, TowerKind,
-    refuse_quantised,
+    ConfigFile, GenerationConfig, LlamaConfig, ProjectorConfig, ProjectorKind, S2Scales, Selection, TowerConfig,
+    TowerKind, refuse_quantised,
 };
 use crate::checkpoint::error::CheckpointError;
 use crate::checkpoint::expected;
@@ -179,16 +179,15 @@ fn vila(folder: &Path, config: &ConfigFile) -> Result<Checkpoint, CheckpointErro
             Some(other) => return Err(config.wrong_type(key, "an object or a path", other)),
         }
     }
-    // `s2_scales` holds a default even where S2 is off.
-    if config.flag("s2")? == Some(true) {
-        return Err(config.fault_at("s2", "is true: S2 vision towers are not supported yet"));
-    }
     let [llm, vision, mm] = [LLM, VISION_TOWER, MM_PROJECTOR].map(|name| folder.join(name));
     let llm_config = ConfigFile::read(&llm.join(CONFIG))?;
     let vision_config = ConfigFile::read(&vision.join(CONFIG))?;
     let mm_config = ConfigFile::read(&mm.join(CONFIG))?;
     let kind = TowerKind::from_architecture(&vision_config)?;
-    let tower = TowerConfig::read(&vision_config, kind, Selection::vila(config)?)?;
+    let mut tower = TowerConfig::read(&vision_config, kind, Selection::vila(config)?)?;
+    if let Some(s2) = S2Scales::read(config, tower.image_size)? {
+        tower = tower.with_s2(s2, config)?;
+    }
     let processor = ConfigFile::read_if_present(&vision.join(PREPROCESSOR_CONFIG))?;
     let preprocess = preprocess_from(geometry(config)?, processor.as_ref(), &tower, &vision_config)?;
     let projector = ProjectorKind::vila(&mm_config)?;

@@ -3,9 +3,9 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::path::{Path, PathBuf};
-use std::sync::OnceLock;
+use std::sync::{Arc, OnceLock};
 
-use crate::checkpoint::awq::{Quantised, QuantisedView};
+use crate::checkpoint::awq::{QuantisedView, StoredQuantised};
 use crate::checkpoint::error::{CheckpointError, quoted};
 use crate::checkpoint::mapped::Stored;
 
@@ -84,7 +84,7 @@ impl TensorView<'_> {
 }
 
 /// One tensor of a module.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(super) struct Entry {
     name: String,
     dtype: Dtype,
@@ -93,7 +93,18 @@ pub(super) struct Entry {
     used: bool,
     /// The elements in row-major order, for a tensor that is stored in another (`lm_head` saved as a transposed view);
     /// made when it is first looked at.
-    gathered: OnceLock<Vec<u8>>,
+    gathered: Arc<OnceLock<Vec<u8>>>,
+}
+
+/// A stored tensor with the mapped file that it lies in, which stays mapped for as long as this lives.
+#[derive(Debug, Clone)]
+pub struct StoredTensor(Entry);
+
+impl StoredTensor {
+    /// The tensor.
+    pub fn view(&self) -> TensorView<'_> {
+        self.0.view()
+    }
 }
 
 impl Entry {
@@ -104,7 +115,7 @@ impl Entry {
             dtype,
             stored,
             used,
-            gathered: OnceLock::new(),
+            gathered: Arc::default(),
         }
     }
 
@@ -143,7 +154,7 @@ impl Entry {
 pub struct Module {
     folder: PathBuf,
     entries: BTreeMap<String, Entry>,
-    quantised: BTreeMap<String, Quantised>,
+    quantised: BTreeMap<String, StoredQuantised>,
 }
 
 impl Module {
@@ -162,25 +173,35 @@ impl Module {
     }
 
     /// Adds a weight of four bits.
-    pub(super) fn insert_quantised(&mut self, canonical: String, weight: Quantised) {
+    pub(super) fn insert_quantised(&mut self, canonical: String, weight: StoredQuantised) {
         self.quantised.insert(canonical, weight);
     }
 
     /// The tensor of that canonical name. Every required one is there once [`super::Checkpoint::open`] has
     /// returned, here or in [`Module::quantised`].
     pub fn tensor(&self, name: &str) -> Result<TensorView<'_>, CheckpointError> {
-        match self.entries.get(name) {
-            Some(entry) => Ok(entry.view()),
-            None => Err(CheckpointError::file(
-                &self.folder,
-                format!("holds no tensor {}", quoted(name)),
-            )),
-        }
+        self.entry(name).map(Entry::view)
+    }
+
+    /// The same, to be kept longer than this module.
+    pub fn stored(&self, name: &str) -> Result<StoredTensor, CheckpointError> {
+        self.entry(name).cloned().map(StoredTensor)
+    }
+
+    fn entry(&self, name: &str) -> Result<&Entry, CheckpointError> {
+        self.entries
+            .get(name)
+            .ok_or_else(|| CheckpointError::file(&self.folder, format!("holds no tensor {}", quoted(name))))
     }
 
     /// The weight of that canonical name (`model.layers.0.mlp.up_proj.weight`), where it is stored in four bits.
     pub fn quantised(&self, name: &str) -> Option<QuantisedView<'_>> {
-        self.quantised.get(name).map(Quantised::view)
+        self.quantised.get(name).map(StoredQuantised::view)
+    }
+
+    /// The same, to be kept longer than this module.
+    pub fn stored_quantised(&self, name: &str) -> Option<StoredQuantised> {
+        self.quantised.get(name).cloned()
     }
 
     /// All tensors with their canonical names, in the order of those; the weights of four bits are not among them.
@@ -206,7 +227,7 @@ impl Module {
 
     /// Elements of the weights of four bits, all of which the forward pass needs.
     pub fn quantised_parameters(&self) -> u64 {
-        self.quantised.values().map(Quantised::parameters).sum()
+        self.quantised.values().map(StoredQuantised::parameters).sum()
     }
 
     /// Bytes of all tensors on disk.
@@ -216,7 +237,7 @@ impl Module {
 
     /// Bytes of the weights of four bits, scales and zero points included.
     pub fn quantised_bytes(&self) -> u64 {
-        self.quantised.values().map(Quantised::bytes).sum()
+        self.quantised.values().map(StoredQuantised::bytes).sum()
     }
 
     /// The element types that occur.
