@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use serde_json::Value;
 
-use crate::checkpoint::compare::Comparison;
+use crate::checkpoint::compare::Fit;
 use crate::checkpoint::config::{
     ConfigFile, GenerationConfig, LlamaConfig, ProjectorConfig, ProjectorKind, S2Scales, Selection, TowerConfig,
     TowerKind, refuse_quantised,
@@ -133,12 +133,12 @@ fn llava_hf(folder: &Path, config: &ConfigFile) -> Result<Checkpoint, Checkpoint
     untie_stored_head(&mut llama, &weights, naming);
     let projector = ProjectorConfig::new(projector, &tower, llama.hidden_size, config)?;
 
-    let mut comparison = Comparison::default();
-    let llama_tensors = comparison.claim(&mut weights, "", expected::llama(&llama, naming));
-    let tower_tensors = comparison.claim(&mut weights, "", expected::tower(&tower, naming));
-    let projector_tensors = comparison.claim(&mut weights, "", expected::projector(&projector, naming));
-    comparison.leave(&weights, "");
-    comparison.finish(folder)?;
+    let mut fit = Fit::default();
+    let llama_tensors = fit.claim(&mut weights, "", expected::llama(&llama, naming));
+    let tower_tensors = fit.claim(&mut weights, "", expected::tower(&tower, naming));
+    let projector_tensors = fit.claim(&mut weights, "", expected::projector(&projector, naming));
+    fit.leave(&weights, "", &[]);
+    fit.require(folder, false)?;
 
     let generation = ConfigFile::read_if_present(&folder.join(GENERATION_CONFIG))?;
     let mut config_files = present(folder, &[CONFIG, GENERATION_CONFIG, PREPROCESSOR_CONFIG]);
@@ -201,18 +201,18 @@ fn vila(folder: &Path, config: &ConfigFile) -> Result<Checkpoint, CheckpointErro
     untie_stored_head(&mut llama, &llm_weights, naming);
     let projector = ProjectorConfig::new(projector, &tower, llama.hidden_size, config)?;
 
-    let mut comparison = Comparison::default();
-    let llama_tensors = comparison.claim(&mut llm_weights, "llm/", expected::llama(&llama, naming));
-    let tower_tensors = comparison.claim(&mut vision_weights, "vision_tower/", expected::tower(&tower, naming));
-    let projector_tensors = comparison.claim(
+    let mut fit = Fit::default();
+    let llama_tensors = fit.claim(&mut llm_weights, "llm/", expected::llama(&llama, naming));
+    let tower_tensors = fit.claim(&mut vision_weights, "vision_tower/", expected::tower(&tower, naming));
+    let projector_tensors = fit.claim(
         &mut mm_weights,
         "mm_projector/",
         expected::projector(&projector, naming),
     );
-    comparison.leave(&llm_weights, "llm/");
-    comparison.leave(&vision_weights, "vision_tower/");
-    comparison.leave(&mm_weights, "mm_projector/");
-    comparison.finish(folder)?;
+    fit.leave(&llm_weights, "llm/", &[]);
+    fit.leave(&vision_weights, "vision_tower/", &[]);
+    fit.leave(&mm_weights, "mm_projector/", &[]);
+    fit.require(folder, false)?;
 
     let generation = ConfigFile::read_if_present(&llm.join(GENERATION_CONFIG))?;
     let mut config_files = present(folder, &[CONFIG]);

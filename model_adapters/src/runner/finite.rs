@@ -27,6 +27,7 @@ pub fn all_finite(bytes: &[u8], dtype: Dtype, threads: usize) -> bool {
 /// A value is not finite exactly when its exponent bits are all set.
 fn piece_is_finite(bytes: &[u8], dtype: Dtype) -> bool {
     match dtype {
+        Dtype::I16 | Dtype::I32 => true,
         Dtype::F16 => none_has_all(bytes, 0x7c00),
         Dtype::Bf16 => none_has_all(bytes, 0x7f80),
         Dtype::F32 => {

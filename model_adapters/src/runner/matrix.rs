@@ -243,6 +243,8 @@ pub const fn stored_kind(dtype: crate::checkpoint::Dtype) -> Kind {
         crate::checkpoint::Dtype::F16 => Kind::Half,
         crate::checkpoint::Dtype::Bf16 => Kind::BFloat16,
         crate::checkpoint::Dtype::F32 => Kind::Float,
+        crate::checkpoint::Dtype::I16 => Kind::Int16,
+        crate::checkpoint::Dtype::I32 => Kind::Int,
     }
 }
 

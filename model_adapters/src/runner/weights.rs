@@ -117,7 +117,8 @@ fn convert(view: &TensorView<'_>, placement: Placement) -> Result<Tensor, LoadEr
 const fn may_overflow(stored: checkpoint::Dtype, working: Dtype) -> bool {
     match (stored, working) {
         (_, Dtype::Float32) | (checkpoint::Dtype::F16, _) | (checkpoint::Dtype::Bf16, Dtype::BFloat16) => false,
-        (checkpoint::Dtype::Bf16, Dtype::Float16) | (checkpoint::Dtype::F32, _) => true,
+        (checkpoint::Dtype::Bf16, Dtype::Float16)
+        | (checkpoint::Dtype::F32 | checkpoint::Dtype::I16 | checkpoint::Dtype::I32, _) => true,
     }
 }
 
