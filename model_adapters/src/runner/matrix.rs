@@ -4,14 +4,12 @@
 //! Widening 16 bits to 32 is exact, so a product is the same to the last bit whichever way the matrix is kept: how a
 //! model is kept is no part of what a run is.
 
-use std::fmt;
-use std::ops::Range;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use half::f16;
 use tch::{Kind, Tensor};
 
-use crate::checkpoint::StoredTensor;
+use crate::checkpoint::{QuantisedView, StoredQuantised, StoredTensor};
 use crate::runner::error::TorchError;
 use crate::runner::torch::{Placement, threads};
 
@@ -31,18 +29,9 @@ enum Kept {
         wide: WideBuffer,
     },
     FourBits {
-        packed: Arc<dyn FourBits>,
+        packed: Arc<StoredQuantised>,
         wide: WideBuffer,
     },
-}
-
-/// A matrix in four bits with its scales and zero points.
-pub trait FourBits: fmt::Debug + Send + Sync {
-    /// Rows and columns.
-    fn shape(&self) -> [usize; 2];
-
-    /// Writes these rows to `out`, row by row: product and sum in f32, rounded once.
-    fn dequantise_rows(&self, rows: Range<usize>, out: &mut [f16]);
 }
 
 /// A tensor over the bytes of a mapped file, and the file, which must outlive it: fields fall in this order.
@@ -86,14 +75,13 @@ impl Matrix {
     }
 
     /// One that stays in four bits.
-    #[cfg_attr(not(test), expect(dead_code, reason = "no reader of AWQ files yet"))]
-    pub fn four_bits(packed: Arc<dyn FourBits>, wide: &WideBuffer) -> Self {
-        let [outputs, inputs] = packed.shape();
+    pub fn four_bits(packed: StoredQuantised, wide: &WideBuffer) -> Self {
+        let QuantisedView { outputs, inputs, .. } = packed.view();
         wide.reserve(outputs * inputs);
         Self {
             outputs,
             kept: Kept::FourBits {
-                packed,
+                packed: Arc::new(packed),
                 wide: wide.clone(),
             },
         }
@@ -157,28 +145,28 @@ impl Matrix {
                 wide.filled(&stored.size(), |buffer, _| Ok(buffer.f_copy_(&stored)?), product)
             }
             Kept::FourBits { packed, wide } => {
-                let [_, inputs] = packed.shape();
+                let packed = packed.view();
                 let fill = |buffer: &mut Tensor, halves: &mut Vec<f16>| {
-                    halves.resize(self.outputs * inputs, f16::ZERO);
-                    dequantise(packed.as_ref(), halves, inputs);
+                    dequantise(&packed, self.outputs, halves);
                     let halves = Tensor::f_from_slice(halves.as_slice())?.f_view_as(buffer)?;
                     Ok(buffer.f_copy_(&halves)?)
                 };
-                wide.filled(&[rows, inputs as i64], fill, product)
+                wide.filled(&[rows, packed.inputs as i64], fill, product)
             }
         }
     }
 }
 
-/// The first rows of `packed`, as many as `halves` holds, shared out to threads.
-fn dequantise(packed: &dyn FourBits, halves: &mut [f16], inputs: usize) {
-    let rows = halves.len() / inputs.max(1);
-    // The packing of AWQ interleaves four rows.
+/// Writes the first `rows` rows of `packed` to `halves`, shared out to threads.
+pub fn dequantise(packed: &QuantisedView<'_>, rows: usize, halves: &mut Vec<f16>) {
+    let inputs = packed.inputs.max(1);
+    halves.resize(rows * inputs, f16::ZERO);
+    // AWQ's current packing interleaves four rows.
     let share = rows.div_ceil(threads()).next_multiple_of(4).max(4);
     std::thread::scope(|scope| {
-        for (number, part) in halves.chunks_mut(share * inputs.max(1)).enumerate() {
+        for (number, part) in halves.chunks_mut(share * inputs).enumerate() {
             let first = number * share;
-            scope.spawn(move || packed.dequantise_rows(first..first + part.len() / inputs.max(1), part));
+            scope.spawn(move || packed.dequantise_rows(first..first + part.len() / inputs, part));
         }
     });
 }
@@ -251,52 +239,10 @@ pub const fn stored_kind(dtype: crate::checkpoint::Dtype) -> Kind {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::runner::device::Device;
-    use crate::runner::torch::Dtype;
-
-    /// Every element of row r, column c is `r + c / 8`.
-    #[derive(Debug)]
-    struct Counting;
-
-    impl FourBits for Counting {
-        fn shape(&self) -> [usize; 2] {
-            [9, 4]
-        }
-
-        fn dequantise_rows(&self, rows: Range<usize>, out: &mut [f16]) {
-            for (row, values) in rows.zip(out.chunks_exact_mut(4)) {
-                for (column, value) in values.iter_mut().enumerate() {
-                    *value = f16::from_f32(row as f32 + column as f32 / 8.0);
-                }
-            }
-        }
-    }
 
     fn by_hand(rows: usize) -> Tensor {
-        let values: Vec<f32> = (0..rows)
-            .flat_map(|row| (0..4).map(move |column| row as f32 + column as f32 / 8.0))
-            .collect();
+        let values: Vec<f32> = (0..rows * 4).map(|at| at as f32 / 8.0).collect();
         Tensor::from_slice(&values).view([rows as i64, 4])
-    }
-
-    fn buffer(dtype: Dtype) -> WideBuffer {
-        WideBuffer::new(Placement {
-            device: Device::Cpu,
-            dtype,
-        })
-    }
-
-    #[test]
-    fn four_bits_are_widened_when_used_and_their_buffer_is_shared() {
-        let wide = buffer(Dtype::Float32);
-        let x = Tensor::from_slice(&[1.0_f32, -2.0, 0.5, 3.0]).view([1, 4]);
-        let whole = Matrix::four_bits(Arc::new(Counting), &wide);
-        let cut = whole.share().cut(6);
-        assert_eq!(whole.linear(&x, None).unwrap(), x.linear::<&Tensor>(&by_hand(9), None));
-        assert_eq!(cut.linear(&x, None).unwrap(), x.linear::<&Tensor>(&by_hand(6), None));
-        let numbers = Tensor::from_slice(&[5_i64, 0, 5]);
-        assert_eq!(cut.rows(&numbers).unwrap(), by_hand(6).index_select(0, &numbers));
-        assert_eq!(wide.room.lock().unwrap().wide.as_ref().unwrap().numel(), 36);
     }
 
     #[test]

@@ -8,7 +8,7 @@ use crate::runner::error::{AnswerError, LoadError, TorchError};
 use crate::runner::generate::{self, Generation};
 use crate::runner::kv_cache::KvCache;
 use crate::runner::llama::Llama;
-use crate::runner::loading::Loading;
+use crate::runner::loading::{Keep, Loading};
 use crate::runner::projector::Projector;
 use crate::runner::splice::{Spliced, splice};
 use crate::runner::torch::{Dtype, Placement};
@@ -56,6 +56,12 @@ impl VilaModel {
             tower_dtype,
             keep,
         } = loading;
+        if keep == Keep::FourBits && checkpoint.llama_tensors.quantised_parameters() == 0 {
+            return Err(LoadError::Mismatch(format!(
+                "`int4` keeps the four bits of an AWQ checkpoint, but `{}` has none; use `--dtype auto`",
+                checkpoint.folder.display()
+            )));
+        }
         let for_tower = Placement {
             dtype: tower_dtype,
             ..placement

@@ -3,12 +3,12 @@
 
 use tch::Tensor;
 
-use crate::checkpoint::{self, Module, TensorView};
+use crate::checkpoint::{self, Module, StoredQuantised, TensorView};
 use crate::runner::device::Device;
 use crate::runner::error::LoadError;
 use crate::runner::finite::all_finite;
 use crate::runner::loading::Keep;
-use crate::runner::matrix::{Mapped, Matrix, WideBuffer, stored_kind};
+use crate::runner::matrix::{Mapped, Matrix, WideBuffer, dequantise, stored_kind};
 use crate::runner::torch::{Dtype, Placement, threads};
 
 /// The tensors of one part of the model, as the layers ask for them: by canonical name, in a known shape.
@@ -54,10 +54,41 @@ impl<'a> Weights<'a> {
     /// The matrix `name`, `[outputs, inputs]`, converted or kept as it is.
     pub fn matrix(&self, name: &str, outputs: usize, inputs: usize) -> Result<Matrix, LoadError> {
         let shape = [outputs, inputs];
-        match (&self.source, self.keep) {
-            (Source::Module(module), Keep::AsStored) => self.mapped(module, name, &shape),
-            _ => Ok(Matrix::ready(self.tensor(name, &shape)?)),
+        match &self.source {
+            Source::Module(module) => match (module.stored_quantised(name), self.keep) {
+                (Some(packed), keep) => self.packed(name, packed, &shape, keep),
+                (None, Keep::AsStored) => self.mapped(module, name, &shape),
+                (None, Keep::Converted | Keep::FourBits) => Ok(Matrix::ready(self.tensor(name, &shape)?)),
+            },
+            #[cfg(test)]
+            Source::Random(_) => Ok(Matrix::ready(self.tensor(name, &shape)?)),
         }
+    }
+
+    /// The matrix in four bits, or what it stands for, rounded to float16 and from there to the working dtype.
+    fn packed(&self, name: &str, packed: StoredQuantised, shape: &[usize], keep: Keep) -> Result<Matrix, LoadError> {
+        let view = packed.view();
+        require(name, shape, &[view.outputs as i64, view.inputs as i64])?;
+        let floats = [&view.scales, &view.zeros]
+            .into_iter()
+            .filter(|part| part.dtype == checkpoint::Dtype::F16);
+        for part in floats {
+            if !all_finite(part.bytes, part.dtype, 1) {
+                return Err(not_finite(part, self.placement.dtype));
+            }
+        }
+        if keep != Keep::Converted {
+            return Ok(Matrix::four_bits(packed, &self.wide));
+        }
+        let mut halves = Vec::new();
+        dequantise(&view, view.outputs, &mut halves);
+        let (kind, device) = self.placement.options();
+        let tensor = Tensor::f_from_slice(&halves)?.f_view([view.outputs as i64, view.inputs as i64])?;
+        let tensor = tensor.f_to_device(device)?.f_to_kind(kind)?;
+        if !is_finite(&tensor)? {
+            return Err(not_finite(&view.scales, self.placement.dtype));
+        }
+        Ok(Matrix::ready(tensor))
     }
 
     /// The matrix where it lies in its file.
