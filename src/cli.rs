@@ -91,7 +91,8 @@ pub struct RunArgs {
     /// `cpu`, `cuda` or `cuda:N`
     #[arg(long, default_value = "cpu")]
     pub device: String,
-    /// Type the model computes in; `auto` is float32 on a CPU and float16 on CUDA
+    /// Type the model computes in; `auto` is float32 on a CPU (weights that do not fit stay as stored and are widened
+    /// when used) and float16 on CUDA; `int4` keeps the four bits of an AWQ checkpoint
     #[arg(long, value_enum, default_value = "auto")]
     pub dtype: DtypeArg,
     /// Questions in flight at once; this version asks one at a time, whatever is given
@@ -134,6 +135,7 @@ pub enum DtypeArg {
     Float32,
     Bfloat16,
     Float16,
+    Int4,
 }
 
 /// `auto` or a number from 1.

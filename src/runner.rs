@@ -6,7 +6,7 @@ use std::path::PathBuf;
 
 use model_adapters::Adapter;
 use model_adapters::checkpoint::Checkpoint;
-use model_adapters::runner::{Device, Dtype, DtypeChoice, Libtorch, RunnerSettings, VilaAdapter};
+use model_adapters::runner::{Device, Dtype, DtypeChoice, Keep, Libtorch, RunnerSettings, VilaAdapter};
 use model_adapters::template::ConvTemplate;
 
 use crate::cli::{DtypeArg, RunArgs};
@@ -35,14 +35,18 @@ impl Runner {
             DtypeArg::Float32 => DtypeChoice::Fixed(Dtype::Float32),
             DtypeArg::Bfloat16 => DtypeChoice::Fixed(Dtype::BFloat16),
             DtypeArg::Float16 => DtypeChoice::Fixed(Dtype::Float16),
+            DtypeArg::Int4 => DtypeChoice::FourBits,
         };
         let checkpoint = Checkpoint::open(&args.model)?;
-        let settings = RunnerSettings {
+        let mut settings = RunnerSettings {
             device,
             dtype,
             template,
+            keep: None,
             threads: None,
         };
+        // Decided once, so that the record says what the load does.
+        settings.keep = Some(settings.loading(&checkpoint).keep);
         Ok(Self {
             checkpoint,
             settings,
@@ -70,12 +74,19 @@ impl Runner {
             ("libtorch".to_owned(), libtorch.version.unwrap_or_default()),
             ("threads".to_owned(), libtorch.threads.to_string()),
             ("cpu".to_owned(), libtorch.cpu_features.join(" ")),
+            ("weights".to_owned(), self.settings.keep.map_or("", Keep::id).to_owned()),
         ])
     }
 
     /// The loaded model; loads it on the first call.
     pub fn adapter(&mut self) -> Result<Box<dyn Adapter + '_>, Fault> {
         if self.adapter.is_none() {
+            if self.settings.keep == Some(Keep::AsStored) {
+                eprintln!(
+                    "the weights do not fit into free memory as float32: they stay as stored and are widened one matrix at \
+                     a time; answers are the same, but slower"
+                );
+            }
             let start = std::time::Instant::now();
             self.adapter = Some(VilaAdapter::open(&self.checkpoint, self.settings)?);
             eprintln!("model loaded in {:.1} s", start.elapsed().as_secs_f64());

@@ -1,4 +1,4 @@
-"""Two tiny random checkpoints, five pictures, and what the reference programs make of them.
+"""Tiny random checkpoints, five pictures, and what the reference programs make of them.
 
 Writes tests/fixtures/checkpoints; the README.md there explains every file and tensor. The weights are drawn from a
 fixed seed, rounded to 16 bit and written; the expectations come from the written files, computed in float32.
@@ -23,7 +23,13 @@ from tiny.pictures import write_pictures
 from tiny.tokenizer import sentencepiece_model
 
 FIXTURES = pathlib.Path(__file__).resolve().parent.parent / "fixtures" / "checkpoints"
-CHECKPOINTS = [(llava_hf, "tiny-llava-hf", 19), (vila15, "tiny-vila15", 2)]
+CHECKPOINTS = [
+    (llava_hf, "tiny-llava-hf", 19),
+    (vila15.PLAIN, "tiny-vila15", 2),
+    (vila15.S2, "tiny-vila1.5-3b-s2", 2),
+    (vila15.LLAMA_3, "tiny-llama-3-vila1.5-8b", 17),
+    (vila15.YI, "tiny-vila1.5-40b", 31),
+]
 
 # What a seed must give: no float32 noise (about 1e-5) can flip a token, no two answers are equal, most are long enough
 # to exercise the KV cache, some end by themselves, some hold more than ASCII.

@@ -1,11 +1,12 @@
 //! The strict comparison of the tensors a configuration asks for with those the files hold: nothing missing,
 //! nothing over, every shape right; all faults together in one line (`checkpoints.md` sections 3.4 and 11).
 
-use std::collections::BTreeMap;
 use std::path::Path;
 
+use crate::checkpoint::awq::{Packing, StoredQuantised};
 use crate::checkpoint::error::{CheckpointError, quoted};
 use crate::checkpoint::expected::{Expected, Need};
+use crate::checkpoint::mapped::Stored;
 use crate::checkpoint::tensors::{Dtype, Entry, Module};
 use crate::checkpoint::weights::Weights;
 
@@ -15,84 +16,131 @@ const LISTED: usize = 20;
 /// Ends of the names of tensors that 2023's files hold and nothing reads.
 const IGNORED: [&str; 3] = [".rotary_emb.inv_freq", ".embeddings.position_ids", ".masked_bias"];
 
-/// What does not fit, gathered over all modules of a checkpoint.
-#[derive(Debug, Default)]
-pub(super) struct Comparison {
-    missing: Vec<String>,
-    unexpected: Vec<String>,
-    misshapen: Vec<String>,
-    mistyped: Vec<String>,
+/// Which tensors do not fit the configuration, over all modules of a checkpoint; names in backticks, as the files have
+/// them.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Fit {
+    /// Required and absent.
+    pub missing: Vec<String>,
+    /// Present, and known neither to the tables nor to the list of what nothing reads.
+    pub unexpected: Vec<String>,
+    /// Of another shape than the configuration gives, with both shapes.
+    pub misshapen: Vec<String>,
+    /// Of a type that no weight has, with that type.
+    pub mistyped: Vec<String>,
 }
 
-impl Comparison {
+impl Fit {
     /// Moves what `expected` asks for from `weights` to a module. `place` is the sub-folder with a slash, or empty.
-    pub fn claim(&mut self, weights: &mut Weights, place: &str, expected: Vec<Expected>) -> Module {
-        let mut entries = BTreeMap::new();
-        for Expected {
-            canonical,
-            stored: name,
-            shape,
-            need,
-        } in expected
-        {
-            let Some(stored) = weights.tensors.remove(&name) else {
-                if need == Need::Required {
-                    self.missing.push(quoted(&format!("{place}{name}")));
-                }
-                continue;
-            };
-            if stored.shape != shape {
-                let name = quoted(&format!("{place}{name}"));
-                let found = quoted(&format!("{:?}", stored.shape));
-                self.misshapen.push(format!("{name} is {found} instead of `{shape:?}`"));
-                continue;
+    pub(super) fn claim(&mut self, weights: &mut Weights, place: &str, expected: Vec<Expected>) -> Module {
+        let mut module = Module::new(&weights.folder);
+        for wanted in expected {
+            if let Some(stored) = weights.tensors.remove(&wanted.stored) {
+                self.claim_tensor(&mut module, place, wanted, stored);
+            } else if !self.claim_quantised(&mut module, weights, place, &wanted) && wanted.need == Need::Required {
+                self.missing.push(quoted(&format!("{place}{}", wanted.stored)));
             }
-            let Some(dtype) = dtype(stored.dtype) else {
-                let name = quoted(&format!("{place}{name}"));
-                self.mistyped.push(format!("{name} is {}", stored.dtype));
-                continue;
-            };
-            let used = need == Need::Required;
-            entries.insert(
-                canonical,
-                Entry {
-                    name,
-                    dtype,
-                    shape,
-                    range: stored.range,
-                    file: stored.file,
-                    used,
-                },
-            );
         }
-        Module::new(&weights.folder, entries)
+        module
     }
 
-    /// Notes what no module has claimed.
-    pub fn leave(&mut self, weights: &Weights, place: &str) {
+    fn claim_tensor(&mut self, module: &mut Module, place: &str, wanted: Expected, stored: Stored) {
+        let shown = quoted(&format!("{place}{}", wanted.stored));
+        if stored.shape != wanted.shape {
+            let found = quoted(&format!("{:?}", stored.shape));
+            self.misshapen
+                .push(format!("{shown} is {found} instead of `{:?}`", wanted.shape));
+            return;
+        }
+        match Dtype::of(stored.dtype).filter(|dtype| dtype.is_float()) {
+            Some(dtype) => {
+                let used = wanted.need == Need::Required;
+                module.insert(wanted.canonical, Entry::new(wanted.stored, dtype, stored, used));
+            }
+            None => self.mistyped.push(format!("{shown} is {}", stored.dtype)),
+        }
+    }
+
+    /// The three buffers that stand for a linear's weight in an AWQ file, where the weight is such a one and all three
+    /// are there.
+    fn claim_quantised(&mut self, module: &mut Module, weights: &mut Weights, place: &str, wanted: &Expected) -> bool {
+        let (Some(stem), [outputs, inputs]) = (wanted.stored.strip_suffix(".weight"), wanted.shape.as_slice()) else {
+            return false;
+        };
+        let names = [Packing::V2, Packing::V1].map(|packing| format!("{stem}.{}", packing.zeros_name()));
+        let Some(zeros_name) = names.into_iter().find(|name| weights.tensors.contains_key(name)) else {
+            return false;
+        };
+        let names = [format!("{stem}.qweight"), format!("{stem}.scales"), zeros_name];
+        if names.iter().any(|name| !weights.tensors.contains_key(name)) {
+            return false;
+        }
+        let [Some(qweight), Some(scales), Some(zeros)] = names.each_ref().map(|name| weights.tensors.remove(name))
+        else {
+            return false;
+        };
+        let shapes = [&qweight, &scales, &zeros].map(|stored| (Dtype::of(stored.dtype), stored.shape.as_slice()));
+        let Some((packing, group)) = Packing::of(*outputs, *inputs, shapes) else {
+            let [q, s, z] = [&qweight, &scales, &zeros].map(|stored| format!("{} {:?}", stored.dtype, stored.shape));
+            self.misshapen.push(format!(
+                "{} is {q} with scales {s} and zero points {z}: no packing of `{outputs} x {inputs}` in four bits",
+                quoted(&format!("{place}{stem}.qweight"))
+            ));
+            return true;
+        };
+        let [q, s, z] = names;
+        let entry = |name, stored: Stored, dtype| Entry::new(name, dtype, stored, true);
+        let zero_type = if packing == Packing::V2 { Dtype::F16 } else { Dtype::I32 };
+        let word = if packing == Packing::V2 { Dtype::I16 } else { Dtype::I32 };
+        let weight = StoredQuantised {
+            packing,
+            outputs: *outputs,
+            inputs: *inputs,
+            group,
+            qweight: entry(q, qweight, word),
+            scales: entry(s, scales, Dtype::F16),
+            zeros: entry(z, zeros, zero_type),
+        };
+        module.insert_quantised(wanted.canonical.clone(), weight);
+        true
+    }
+
+    /// Notes what no module has claimed, apart from what begins with one of `skipped`: parts of a published file that
+    /// the model does not have.
+    pub(super) fn leave(&mut self, weights: &Weights, place: &str, skipped: &[&str]) {
         let left = weights
             .tensors
             .keys()
-            .filter(|name| !IGNORED.iter().any(|end| name.ends_with(end)));
+            .filter(|name| !IGNORED.iter().any(|end| name.ends_with(end)))
+            .filter(|name| !skipped.iter().any(|start| name.starts_with(start)));
         self.unexpected
             .extend(left.map(|name| quoted(&format!("{place}{name}"))));
     }
 
+    /// Whether the model can be loaded; `allow_extra` forgives what is unexpected.
+    pub fn is_whole(&self, allow_extra: bool) -> bool {
+        self.missing.is_empty()
+            && self.misshapen.is_empty()
+            && self.mistyped.is_empty()
+            && (allow_extra || self.unexpected.is_empty())
+    }
+
     /// The one error about the checkpoint in `folder`, if anything does not fit.
-    pub fn finish(self, folder: &Path) -> Result<(), CheckpointError> {
-        let kinds = [
-            ("missing", self.missing),
-            ("unexpected", self.unexpected),
-            ("wrong shape", self.misshapen),
-            ("wrong type (float32, float16 and bfloat16 are known)", self.mistyped),
-        ];
-        let total: usize = kinds.iter().map(|(_, names)| names.len()).sum();
-        if total == 0 {
+    pub(super) fn require(&self, folder: &Path, allow_extra: bool) -> Result<(), CheckpointError> {
+        if self.is_whole(allow_extra) {
             return Ok(());
         }
+        let unexpected: &[String] = if allow_extra { &[] } else { &self.unexpected };
+        let kinds = [
+            ("missing", self.missing.as_slice()),
+            ("unexpected", unexpected),
+            ("wrong shape", &self.misshapen),
+            ("wrong type (float32, float16 and bfloat16 are known)", &self.mistyped),
+        ];
+        let total: usize = kinds.iter().map(|(_, names)| names.len()).sum();
         let mut room = LISTED;
         let mut parts = Vec::new();
-        for (kind, names) in &kinds {
+        for (kind, names) in kinds {
             let listed = names.get(..room.min(names.len())).unwrap_or_default();
             if !listed.is_empty() {
                 parts.push(format!("{kind}: {}", listed.join(", ")));
@@ -102,16 +150,10 @@ impl Comparison {
         if total > LISTED {
             parts.push(format!("and {} more", total - LISTED));
         }
+        if total == unexpected.len() {
+            parts.push("give --allow-extra-tensors to ignore them".to_owned());
+        }
         let what = format!("its tensors do not fit its configuration: {}", parts.join("; "));
         Err(CheckpointError::file(folder, what))
-    }
-}
-
-fn dtype(stored: safetensors::Dtype) -> Option<Dtype> {
-    match stored {
-        safetensors::Dtype::F16 => Some(Dtype::F16),
-        safetensors::Dtype::BF16 => Some(Dtype::Bf16),
-        safetensors::Dtype::F32 => Some(Dtype::F32),
-        _ => None,
     }
 }

@@ -1,4 +1,4 @@
-//! Which tensors a configuration asks for, with shapes (`checkpoints.md` sections 4, 6.3, 6.5, 7 and 8.1).
+//! Which tensors a configuration asks for, with shapes (`checkpoints.md` sections 4, 6.3 to 6.5, 7 and 8.1).
 
 use crate::checkpoint::config::{LlamaConfig, ProjectorConfig, ProjectorKind, TowerConfig, TowerKind};
 use crate::checkpoint::layout::Naming;
@@ -83,40 +83,80 @@ pub(super) fn llama(config: &LlamaConfig, naming: Naming) -> Vec<Expected> {
     list.tensors
 }
 
-/// The vision tower's tensors. Blocks behind the selected state and all that follows the blocks is not used.
+/// The vision tower's tensors.
 pub(super) fn tower(config: &TowerConfig, naming: Naming) -> Vec<Expected> {
+    match config.kind {
+        TowerKind::Clip | TowerKind::Siglip => clip_like(config, naming),
+        TowerKind::InternVit => intern_vit(config),
+    }
+}
+
+/// InternViT's, whose names no layout changes.
+fn intern_vit(config: &TowerConfig) -> Vec<Expected> {
+    let (h, i, patch) = (config.hidden_size, config.intermediate_size, config.patch_size);
+    let tokens = config.patches_per_side() * config.patches_per_side() + 1;
+    let mut list = List {
+        stored_name: str::to_owned,
+        tensors: Vec::new(),
+    };
+    list.add(Need::Required, "embeddings.class_embedding", &[1, 1, h]);
+    list.add_with_bias(Need::Required, "embeddings.patch_embedding", &[h, 3, patch, patch]);
+    list.add(Need::Required, "embeddings.position_embedding", &[1, tokens, h]);
+    for l in 0..config.layers {
+        let need = need_of_block(config, l);
+        let block = format!("encoder.layers.{l}");
+        let alone: [(&str, &[usize]); 7] = [
+            ("norm1.weight", &[h]),
+            ("norm2.weight", &[h]),
+            ("attn.qkv.weight", &[3 * h, h]),
+            ("attn.q_norm.weight", &[h]),
+            ("attn.k_norm.weight", &[h]),
+            ("ls1", &[h]),
+            ("ls2", &[h]),
+        ];
+        for (name, shape) in alone {
+            list.add(need, format!("{block}.{name}"), shape);
+        }
+        for (stem, shape) in [("attn.proj", [h, h]), ("mlp.fc1", [i, h]), ("mlp.fc2", [h, i])] {
+            list.add_with_bias(need, &format!("{block}.{stem}"), &shape);
+        }
+    }
+    list.tensors
+}
+
+/// Blocks behind the selected state are not used.
+fn need_of_block(config: &TowerConfig, block: usize) -> Need {
+    if block < config.select_state {
+        Need::Required
+    } else {
+        Need::NotUsed
+    }
+}
+
+/// CLIP's and SigLIP's. Blocks behind the selected state and all that follows the blocks is not used.
+fn clip_like(config: &TowerConfig, naming: Naming) -> Vec<Expected> {
     let (h, i, patch) = (config.hidden_size, config.intermediate_size, config.patch_size);
     let patches = config.patches_per_side() * config.patches_per_side();
     let mut list = List {
         stored_name: |name: &str| naming.tower(name),
         tensors: Vec::new(),
     };
-    match config.kind {
-        TowerKind::Clip => {
-            list.add(Need::Required, "embeddings.class_embedding", &[h]);
-            list.add(
-                Need::Required,
-                "embeddings.patch_embedding.weight",
-                &[h, 3, patch, patch],
-            );
-            list.add(
-                Need::Required,
-                "embeddings.position_embedding.weight",
-                &[patches + 1, h],
-            );
-            list.add_with_bias(Need::Required, "pre_layrnorm", &[h]);
-        }
-        TowerKind::Siglip => {
-            list.add_with_bias(Need::Required, "embeddings.patch_embedding", &[h, 3, patch, patch]);
-            list.add(Need::Required, "embeddings.position_embedding.weight", &[patches, h]);
-        }
+    let kernel = [h, 3, patch, patch];
+    if config.kind == TowerKind::Siglip {
+        list.add_with_bias(Need::Required, "embeddings.patch_embedding", &kernel);
+        list.add(Need::Required, "embeddings.position_embedding.weight", &[patches, h]);
+    } else {
+        list.add(Need::Required, "embeddings.class_embedding", &[h]);
+        list.add(Need::Required, "embeddings.patch_embedding.weight", &kernel);
+        list.add(
+            Need::Required,
+            "embeddings.position_embedding.weight",
+            &[patches + 1, h],
+        );
+        list.add_with_bias(Need::Required, "pre_layrnorm", &[h]);
     }
     for l in 0..config.layers {
-        let need = if l < config.select_state {
-            Need::Required
-        } else {
-            Need::NotUsed
-        };
+        let need = need_of_block(config, l);
         let block: [(&str, &[usize]); 8] = [
             ("layer_norm1", &[h]),
             ("self_attn.q_proj", &[h, h]),
@@ -218,6 +258,7 @@ mod tests {
             activation: Activation::QuickGelu,
             select_state: layers - 1,
             select_feature: SelectFeature::Patch,
+            s2: None,
         }
     }
 
@@ -243,6 +284,9 @@ mod tests {
         assert_eq!(parameters(&clip), 303_507_456);
         let siglip = tower(&vision(TowerKind::Siglip, [1152, 27, 4304, 384]), Naming::Vila);
         assert_eq!(parameters(&siglip), 428_225_600);
+        // Summed by hand from the table of section 6.4: 3200 + 1,884,800 + 3,280,000 + 45 · 122,918,400.
+        let intern = tower(&vision(TowerKind::InternVit, [3200, 45, 12_800, 448]), Naming::Vila);
+        assert_eq!(parameters(&intern), 5_536_496_000);
     }
 
     #[test]

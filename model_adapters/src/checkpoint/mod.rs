@@ -1,12 +1,14 @@
 //! A checkpoint on disk: which layout it has, what its configuration says, and its tensors, memory-mapped and
 //! checked against that configuration before any is used. No libtorch here.
 
+mod awq;
 mod compare;
 mod config;
 mod error;
 mod expected;
 mod inspect;
 mod layout;
+mod mapped;
 mod open;
 mod processor;
 mod safetensors;
@@ -16,11 +18,14 @@ mod tests;
 mod text;
 mod weights;
 
+pub use awq::{Packing, QuantisedView, StoredQuantised};
+pub use compare::Fit;
 pub use config::{
-    Activation, GenerationConfig, LlamaConfig, ProjectorConfig, ProjectorKind, SelectFeature, TowerConfig, TowerKind,
+    Activation, GenerationConfig, LlamaConfig, ProjectorConfig, ProjectorKind, S2Scales, SelectFeature, TowerConfig,
+    TowerKind,
 };
 pub use error::CheckpointError;
 pub use inspect::{Inspection, ModuleInspection};
 pub use layout::Layout;
 pub use open::Checkpoint;
-pub use tensors::{Dtype, Module, TensorView};
+pub use tensors::{Dtype, Module, StoredTensor, TensorView};

@@ -5,10 +5,10 @@ use std::path::{Path, PathBuf};
 
 use serde_json::Value;
 
-use crate::checkpoint::compare::Comparison;
+use crate::checkpoint::compare::Fit;
 use crate::checkpoint::config::{
-    ConfigFile, GenerationConfig, LlamaConfig, ProjectorConfig, ProjectorKind, Selection, TowerConfig, TowerKind,
-    refuse_quantised,
+    ConfigFile, GenerationConfig, LlamaConfig, ProjectorConfig, ProjectorKind, S2Scales, Selection, TowerConfig,
+    TowerKind, refuse_quantised,
 };
 use crate::checkpoint::error::CheckpointError;
 use crate::checkpoint::expected;
@@ -133,12 +133,12 @@ fn llava_hf(folder: &Path, config: &ConfigFile) -> Result<Checkpoint, Checkpoint
     untie_stored_head(&mut llama, &weights, naming);
     let projector = ProjectorConfig::new(projector, &tower, llama.hidden_size, config)?;
 
-    let mut comparison = Comparison::default();
-    let llama_tensors = comparison.claim(&mut weights, "", expected::llama(&llama, naming));
-    let tower_tensors = comparison.claim(&mut weights, "", expected::tower(&tower, naming));
-    let projector_tensors = comparison.claim(&mut weights, "", expected::projector(&projector, naming));
-    comparison.leave(&weights, "");
-    comparison.finish(folder)?;
+    let mut fit = Fit::default();
+    let llama_tensors = fit.claim(&mut weights, "", expected::llama(&llama, naming));
+    let tower_tensors = fit.claim(&mut weights, "", expected::tower(&tower, naming));
+    let projector_tensors = fit.claim(&mut weights, "", expected::projector(&projector, naming));
+    fit.leave(&weights, "", &[]);
+    fit.require(folder, false)?;
 
     let generation = ConfigFile::read_if_present(&folder.join(GENERATION_CONFIG))?;
     let mut config_files = present(folder, &[CONFIG, GENERATION_CONFIG, PREPROCESSOR_CONFIG]);
@@ -179,16 +179,15 @@ fn vila(folder: &Path, config: &ConfigFile) -> Result<Checkpoint, CheckpointErro
             Some(other) => return Err(config.wrong_type(key, "an object or a path", other)),
         }
     }
-    // `s2_scales` holds a default even where S2 is off.
-    if config.flag("s2")? == Some(true) {
-        return Err(config.fault_at("s2", "is true: S2 vision towers are not supported yet"));
-    }
     let [llm, vision, mm] = [LLM, VISION_TOWER, MM_PROJECTOR].map(|name| folder.join(name));
     let llm_config = ConfigFile::read(&llm.join(CONFIG))?;
     let vision_config = ConfigFile::read(&vision.join(CONFIG))?;
     let mm_config = ConfigFile::read(&mm.join(CONFIG))?;
     let kind = TowerKind::from_architecture(&vision_config)?;
-    let tower = TowerConfig::read(&vision_config, kind, Selection::vila(config)?)?;
+    let mut tower = TowerConfig::read(&vision_config, kind, Selection::vila(config)?)?;
+    if let Some(s2) = S2Scales::read(config, tower.image_size)? {
+        tower = tower.with_s2(s2, config)?;
+    }
     let processor = ConfigFile::read_if_present(&vision.join(PREPROCESSOR_CONFIG))?;
     let preprocess = preprocess_from(geometry(config)?, processor.as_ref(), &tower, &vision_config)?;
     let projector = ProjectorKind::vila(&mm_config)?;
@@ -202,18 +201,18 @@ fn vila(folder: &Path, config: &ConfigFile) -> Result<Checkpoint, CheckpointErro
     untie_stored_head(&mut llama, &llm_weights, naming);
     let projector = ProjectorConfig::new(projector, &tower, llama.hidden_size, config)?;
 
-    let mut comparison = Comparison::default();
-    let llama_tensors = comparison.claim(&mut llm_weights, "llm/", expected::llama(&llama, naming));
-    let tower_tensors = comparison.claim(&mut vision_weights, "vision_tower/", expected::tower(&tower, naming));
-    let projector_tensors = comparison.claim(
+    let mut fit = Fit::default();
+    let llama_tensors = fit.claim(&mut llm_weights, "llm/", expected::llama(&llama, naming));
+    let tower_tensors = fit.claim(&mut vision_weights, "vision_tower/", expected::tower(&tower, naming));
+    let projector_tensors = fit.claim(
         &mut mm_weights,
         "mm_projector/",
         expected::projector(&projector, naming),
     );
-    comparison.leave(&llm_weights, "llm/");
-    comparison.leave(&vision_weights, "vision_tower/");
-    comparison.leave(&mm_weights, "mm_projector/");
-    comparison.finish(folder)?;
+    fit.leave(&llm_weights, "llm/", &[]);
+    fit.leave(&vision_weights, "vision_tower/", &[]);
+    fit.leave(&mm_weights, "mm_projector/", &[]);
+    fit.require(folder, false)?;
 
     let generation = ConfigFile::read_if_present(&llm.join(GENERATION_CONFIG))?;
     let mut config_files = present(folder, &[CONFIG]);

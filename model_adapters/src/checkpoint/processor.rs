@@ -1,4 +1,4 @@
-//! The picture processor that a checkpoint names (`preprocessing.md` sections 2, 3.1 and 3.2), and whether what it
+//! The picture processor that a checkpoint names (`preprocessing.md` sections 2 and 3), and whether what it
 //! makes fits the vision tower.
 
 use crate::checkpoint::config::{ConfigFile, TowerConfig, TowerKind};
@@ -11,7 +11,8 @@ pub(super) fn geometry(config: &ConfigFile) -> Result<Geometry, CheckpointError>
 }
 
 /// The preprocessing of `file`, or that of the tower's kind where a checkpoint has no `preprocessor_config.json`;
-/// `config` is the file to blame there.
+/// `config` is the file to blame there. InternViT's is fixed in `intern_encoder.py`, whatever a file says. Behind S2
+/// the processor makes the largest scale.
 pub(super) fn preprocess_from(
     geometry: Geometry,
     file: Option<&ConfigFile>,
@@ -21,13 +22,22 @@ pub(super) fn preprocess_from(
     let class = match tower.kind {
         TowerKind::Clip => ProcessorClass::Clip,
         TowerKind::Siglip => ProcessorClass::Siglip,
+        TowerKind::InternVit => ProcessorClass::InternVit,
     };
-    let processor = match file {
+    let side = tower.input_size();
+    let file = file.filter(|_| class != ProcessorClass::InternVit);
+    let mut processor = match file {
         Some(file) => Processor::from_json(&file.json(), class).map_err(|setting| file.fault(setting.to_string()))?,
-        None => Processor::published(class, tower.image_size),
+        None => Processor::published(class, side),
     };
+    if tower.s2.is_some() {
+        processor = Processor {
+            resize: Processor::published(class, side).resize,
+            crop: processor.crop.map(|_| (side, side)),
+            ..processor
+        };
+    }
     let preprocess = Preprocess { geometry, processor };
-    let side = tower.image_size;
     match preprocess.output_size() {
         Some(size) if size == (side, side) => Ok(preprocess),
         Some((width, height)) => {
@@ -45,7 +55,7 @@ mod tests {
     use serde_json::{Value, json};
 
     use super::*;
-    use crate::checkpoint::config::{Activation, SelectFeature};
+    use crate::checkpoint::config::{Activation, S2Scales, SelectFeature};
 
     fn tower(kind: TowerKind, image_size: usize) -> TowerConfig {
         TowerConfig {
@@ -60,6 +70,7 @@ mod tests {
             activation: Activation::QuickGelu,
             select_state: 1,
             select_feature: SelectFeature::ClsPatch,
+            s2: None,
         }
     }
 
@@ -111,6 +122,23 @@ mod tests {
                 processor: Processor::siglip(30)
             }
         );
+    }
+
+    #[test]
+    fn intern_vit_reads_no_file_and_s2_makes_the_largest_scale() {
+        let keys = || json!({"size": {"height": 13, "width": 13}, "image_mean": [0.1, 0.2, 0.3]});
+        assert_eq!(read(TowerKind::InternVit, 448, keys()), Ok(Processor::intern_vit(448)));
+        let s2 = TowerConfig {
+            s2: Some(S2Scales::of(&[13, 26], 13)),
+            ..tower(TowerKind::Siglip, 13)
+        };
+        let (file, config) = (ConfigFile::of(keys()), ConfigFile::of(json!({})));
+        let found = preprocess_from(Geometry::Stretch, Some(&file), &s2, &config).unwrap();
+        let wanted = Processor {
+            mean: [0.1, 0.2, 0.3],
+            ..Processor::siglip(26)
+        };
+        assert_eq!(found.processor, wanted);
     }
 
     #[test]

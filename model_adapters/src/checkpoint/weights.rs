@@ -10,7 +10,8 @@ use serde_json::Value;
 
 use crate::checkpoint::config::ConfigFile;
 use crate::checkpoint::error::{CheckpointError, quoted};
-use crate::checkpoint::safetensors::{Stored, WeightFile};
+use crate::checkpoint::mapped::Stored;
+use crate::checkpoint::safetensors;
 
 /// Files that HF `modeling_utils.py` looks for, the first that exists wins.
 const SINGLE: &str = "model.safetensors";
@@ -65,7 +66,7 @@ impl Weights {
     }
 
     fn add_file(&mut self, path: &Path) -> Result<(), CheckpointError> {
-        for (name, stored) in WeightFile::open(path)? {
+        for (name, stored) in safetensors::open(path)? {
             match self.tensors.entry(name) {
                 Entry::Vacant(place) => {
                     place.insert(stored);
@@ -128,7 +129,7 @@ impl Weights {
         };
         let found: usize = tensors
             .filter_map(|name| self.tensors.get(name))
-            .map(|stored| stored.range.len())
+            .map(Stored::size)
             .sum();
         if usize::try_from(total).ok() != Some(found) {
             let what = format!("is {total}, the shards hold {found} bytes: index and shards are of different savings");

@@ -1,4 +1,5 @@
-//! `preprocessor_config.json` of CLIP and SigLIP towers (`preprocessing.md` section 3, `checkpoints.md` 8.1).
+//! The picture processors of the towers: `preprocessor_config.json` of CLIP and SigLIP, and InternViT's, which is
+//! fixed (`preprocessing.md` section 3, `checkpoints.md` 8.1).
 
 use serde_json::{Map, Value};
 
@@ -16,6 +17,12 @@ const CLIP_STD: [f64; 3] = [0.26862954, 0.26130258, 0.27577711];
 
 /// SigLIP's mean and standard deviation: 0..1 becomes -1..1.
 const SIGLIP_MEAN_AND_STD: [f64; 3] = [0.5; 3];
+
+/// ImageNet's mean, which InternViT was trained with.
+const IMAGENET_MEAN: [f64; 3] = [0.485, 0.456, 0.406];
+
+/// ImageNet's standard deviation.
+const IMAGENET_STD: [f64; 3] = [0.229, 0.224, 0.225];
 
 /// What both processors have for `size` where the file is silent.
 const DEFAULT_SIDE: usize = 224;
@@ -92,6 +99,8 @@ pub enum ProcessorClass {
     Clip,
     /// `SiglipImageProcessor`.
     Siglip,
+    /// What `intern_encoder.py` of VILA-1.5 does; no file describes it.
+    InternVit,
 }
 
 impl Processor {
@@ -100,6 +109,7 @@ impl Processor {
         match class {
             ProcessorClass::Clip => Self::clip(size),
             ProcessorClass::Siglip => Self::siglip(size),
+            ProcessorClass::InternVit => Self::intern_vit(size),
         }
     }
 
@@ -125,6 +135,15 @@ impl Processor {
             rescale_factor: 1.0 / 255.0,
             mean: SIGLIP_MEAN_AND_STD,
             std: SIGLIP_MEAN_AND_STD,
+        }
+    }
+
+    /// InternViT's: stretched to a square, ImageNet's mean and deviation.
+    pub fn intern_vit(size: usize) -> Self {
+        Self {
+            mean: IMAGENET_MEAN,
+            std: IMAGENET_STD,
+            ..Self::siglip(size)
         }
     }
 

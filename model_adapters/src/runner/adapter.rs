@@ -10,8 +10,9 @@ use crate::picture::{self, Geometry, Preprocess};
 use crate::request::{Adapter, AdapterError, Answer, EncodedPicture, Generated, PromptPart, Request, SampleFailure};
 use crate::runner::device::Device;
 use crate::runner::error::{AnswerError, DeviceError, LoadError};
+use crate::runner::loading::{Keep, Loading, free_memory};
 use crate::runner::model::VilaModel;
-use crate::runner::torch::{self, DtypeChoice, Placement};
+use crate::runner::torch::{self, DtypeChoice};
 use crate::template::{self, ConvTemplate};
 use crate::tokenizer::{PromptToken, Tokenizer};
 
@@ -24,6 +25,8 @@ pub struct RunnerSettings {
     pub dtype: DtypeChoice,
     /// The conversation template; `None` chooses by folder name and layout.
     pub template: Option<ConvTemplate>,
+    /// How weight matrices are kept; `None` decides by dtype and free memory. No answer depends on it.
+    pub keep: Option<Keep>,
     /// Threads of one libtorch operation; `None` leaves libtorch's choice.
     pub threads: Option<usize>,
 }
@@ -38,16 +41,18 @@ impl RunnerSettings {
             Geometry::Processor => "processor",
         };
         vec![
-            ("dtype", self.placement().dtype.id().to_owned()),
+            ("dtype", self.dtype.resolve(self.device).id().to_owned()),
             ("conv-template", self.template_for(checkpoint).name().to_owned()),
             ("geometry", geometry.to_owned()),
         ]
     }
 
-    fn placement(&self) -> Placement {
-        Placement {
-            device: self.device,
-            dtype: self.dtype.resolve(self.device),
+    /// How `checkpoint` is brought into memory, which may depend on what is free now.
+    pub fn loading(&self, checkpoint: &Checkpoint) -> Loading {
+        let loading = Loading::choose(self.dtype, self.device, checkpoint, free_memory());
+        Loading {
+            keep: self.keep.unwrap_or(loading.keep),
+            ..loading
         }
     }
 
@@ -87,7 +92,7 @@ impl VilaAdapter {
             .map_err(|error| AdapterError::User(error.to_string()))?;
         let rows = checkpoint.vocabulary_rows(&tokenizer).map_err(LoadError::from)?;
         Ok(Self {
-            model: VilaModel::load(checkpoint, rows, settings.placement())?,
+            model: VilaModel::load(checkpoint, rows, settings.loading(checkpoint))?,
             tokenizer,
             template: settings.template_for(checkpoint),
             preprocess: checkpoint.preprocess.clone(),

@@ -50,10 +50,11 @@ impl ClipEmbeddings {
     }
 }
 
-/// Attention weights from an already scaled query `[B, heads, n, d]` and transposed keys `[B, heads, d, n]`: scores
-/// rounded, softmax with f32 inside and one rounding.
-pub fn probabilities(scaled_query: &Tensor, keys: &Tensor) -> Result<Tensor, TorchError> {
-    Ok(scaled_query.f_matmul(keys)?.f_softmax(-1, None::<Kind>)?)
+/// Attention weights from a query `[B, heads, n, d]` and transposed keys `[B, heads, d, n]`: the query scaled and
+/// rounded, scores rounded, softmax with f32 inside and one rounding.
+pub fn probabilities(query: &Tensor, keys: &Tensor, scale: f64) -> Result<Tensor, TorchError> {
+    let scores = query.f_mul_scalar(scale)?.f_matmul(keys)?;
+    Ok(scores.f_softmax(-1, None::<Kind>)?)
 }
 
 #[cfg(test)]
@@ -77,6 +78,7 @@ mod tests {
             activation: Activation::QuickGelu,
             select_state: 0,
             select_feature: SelectFeature::Patch,
+            s2: None,
         };
         let placement = Placement {
             device: Device::Cpu,

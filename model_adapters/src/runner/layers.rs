@@ -2,13 +2,15 @@
 
 use tch::{Kind, Tensor};
 
+use crate::checkpoint::Activation;
 use crate::runner::error::{LoadError, TorchError};
+use crate::runner::matrix::Matrix;
 use crate::runner::weights::Weights;
 
 /// `y = x Wᵀ + b`, accumulated in f32 and rounded once to the working dtype.
 #[derive(Debug)]
 pub struct Linear {
-    weight: Tensor,
+    weight: Matrix,
     bias: Option<Tensor>,
 }
 
@@ -16,7 +18,7 @@ impl Linear {
     /// Reads `{name}.weight` of shape `[outputs, inputs]` and no bias.
     pub fn without_bias(weights: &Weights<'_>, name: &str, inputs: usize, outputs: usize) -> Result<Self, LoadError> {
         Ok(Self {
-            weight: weights.tensor(&format!("{name}.weight"), &[outputs, inputs])?,
+            weight: weights.matrix(&format!("{name}.weight"), outputs, inputs)?,
             bias: None,
         })
     }
@@ -24,19 +26,19 @@ impl Linear {
     /// Reads `{name}.weight` of shape `[outputs, inputs]` and `{name}.bias`.
     pub fn with_bias(weights: &Weights<'_>, name: &str, inputs: usize, outputs: usize) -> Result<Self, LoadError> {
         Ok(Self {
-            weight: weights.tensor(&format!("{name}.weight"), &[outputs, inputs])?,
+            weight: weights.matrix(&format!("{name}.weight"), outputs, inputs)?,
             bias: Some(weights.tensor(&format!("{name}.bias"), &[outputs])?),
         })
     }
 
     /// Takes a matrix of shape `[outputs, inputs]`.
-    pub fn of(weight: Tensor) -> Self {
+    pub const fn of(weight: Matrix) -> Self {
         Self { weight, bias: None }
     }
 
     /// `[.., inputs]` to `[.., outputs]`.
     pub fn forward(&self, x: &Tensor) -> Result<Tensor, TorchError> {
-        Ok(x.f_linear(&self.weight, self.bias.as_ref())?)
+        self.weight.linear(x, self.bias.as_ref())
     }
 }
 
@@ -91,6 +93,15 @@ impl RmsNorm {
     }
 }
 
+/// What stands between the two linears of a tower's MLP, with the roundings of `architecture.md` sections 2 to 4.
+pub fn activate(activation: Activation, x: &Tensor) -> Result<Tensor, TorchError> {
+    Ok(match activation {
+        Activation::QuickGelu => x.f_mul(&x.f_mul_scalar(1.702)?.f_sigmoid()?)?,
+        Activation::GeluTanh => x.f_gelu("tanh")?,
+        Activation::Gelu => x.f_gelu("none")?,
+    })
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -140,5 +151,27 @@ mod tests {
         let ours: Vec<f16> =
             Vec::try_from(norm.forward(&Tensor::from_slice(&halves(&[300.0, -300.0]))).unwrap()).unwrap();
         assert_eq!(ours, halves(&[1.0, -1.0]));
+    }
+
+    #[test]
+    fn quick_gelu_rounds_three_times() {
+        let x: Vec<f16> = (-40..40).map(|i| f16::from_f32(i as f32 * 0.1173)).collect();
+        let ours: Vec<f16> = Vec::try_from(activate(Activation::QuickGelu, &Tensor::from_slice(&x)).unwrap()).unwrap();
+        let by_hand = |x: &f16| {
+            let scaled = f16::from_f32(1.702 * x.to_f32());
+            let sigmoid = f16::from_f32(1.0 / (1.0 + (-scaled.to_f32()).exp()));
+            f16::from_f32(x.to_f32() * sigmoid.to_f32())
+        };
+        assert_eq!(ours, x.iter().map(by_hand).collect::<Vec<_>>());
+        let once = |x: &f16| f16::from_f32(x.to_f32() / (1.0 + (-1.702 * x.to_f32()).exp()));
+        assert_ne!(ours, x.iter().map(once).collect::<Vec<_>>());
+    }
+
+    #[test]
+    fn the_two_forms_of_gelu() {
+        for (activation, expected) in [(Activation::Gelu, 0.841_345), (Activation::GeluTanh, 0.841_192)] {
+            let one = activate(activation, &Tensor::from_slice(&[1.0_f32])).unwrap();
+            assert!((one.double_value(&[0]) - expected).abs() < 1e-6, "{activation:?}");
+        }
     }
 }

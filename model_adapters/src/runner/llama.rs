@@ -6,8 +6,10 @@ use crate::checkpoint::LlamaConfig;
 use crate::runner::error::{LoadError, TorchError};
 use crate::runner::kv_cache::KvCache;
 use crate::runner::layers::{Linear, RmsNorm};
+use crate::runner::matrix::Matrix;
 use crate::runner::rotary::Rotation;
 use crate::runner::torch::Placement;
+use crate::runner::watch;
 use crate::runner::weights::Weights;
 
 /// The decoder with its embedding and its head.
@@ -16,7 +18,7 @@ pub struct Llama {
     config: LlamaConfig,
     placement: Placement,
     /// `[V, H]`
-    embedding: Tensor,
+    embedding: Matrix,
     layers: Vec<Layer>,
     norm: RmsNorm,
     lm_head: Linear,
@@ -72,14 +74,12 @@ impl Llama {
                 config.vocabulary
             )));
         }
-        let shape = [config.vocabulary, config.hidden_size];
-        let cut =
-            |name| -> Result<Tensor, LoadError> { Ok(weights.tensor(name, &shape)?.f_narrow(0, 0, rows as i64)?) };
-        let embedding = cut("model.embed_tokens.weight")?;
+        let matrix = |name| weights.matrix(name, config.vocabulary, config.hidden_size);
+        let embedding = matrix("model.embed_tokens.weight")?.cut(rows);
         let lm_head = if config.tied_embeddings {
-            embedding.shallow_clone()
+            embedding.share()
         } else {
-            cut("lm_head.weight")?
+            matrix("lm_head.weight")?.cut(rows)
         };
         Ok(Self {
             config: config.clone(),
@@ -94,8 +94,8 @@ impl Llama {
     }
 
     /// Rows of the embedding: ids below this can be fed.
-    pub fn rows(&self) -> usize {
-        self.embedding.size().first().map_or(0, |&rows| rows as usize)
+    pub const fn rows(&self) -> usize {
+        self.embedding.outputs()
     }
 
     /// Width H.
@@ -110,7 +110,7 @@ impl Llama {
 
     /// Embeds ids `[n]` (i64, on the device) to `[1, n, H]`.
     pub fn embed(&self, ids: &Tensor) -> Result<Tensor, TorchError> {
-        Ok(Tensor::f_embedding(&self.embedding, ids, -1, false, false)?.f_unsqueeze(0)?)
+        Ok(self.embedding.rows(ids)?.f_unsqueeze(0)?)
     }
 
     /// Embeds ids that lie on the host to `[1, n, H]`.
@@ -127,6 +127,7 @@ impl Llama {
         let mut hidden = hidden.shallow_clone();
         for (index, layer) in self.layers.iter().enumerate() {
             hidden = layer.forward(&hidden, &rotation, &visible, index, cache)?;
+            watch::see(|| format!("decoder.{}", index + 1), &hidden);
         }
         cache.advance(count as usize);
         let last = hidden.f_select(1, count - 1)?;

@@ -8,10 +8,12 @@ use crate::runner::error::{AnswerError, LoadError, TorchError};
 use crate::runner::generate::{self, Generation};
 use crate::runner::kv_cache::KvCache;
 use crate::runner::llama::Llama;
+use crate::runner::loading::{Keep, Loading};
 use crate::runner::projector::Projector;
 use crate::runner::splice::{Spliced, splice};
-use crate::runner::torch::Placement;
+use crate::runner::torch::{Dtype, Placement};
 use crate::runner::vision_tower::VisionTower;
+use crate::runner::watch;
 use crate::runner::weights::Weights;
 use crate::tokenizer::PromptToken;
 
@@ -22,10 +24,11 @@ const CACHE_STEP: usize = 256;
 #[derive(Debug)]
 pub struct VilaModel {
     placement: Placement,
+    tower_dtype: Dtype,
     tower: VisionTower,
     projector: Projector,
     llama: Llama,
-    image_size: usize,
+    input_size: usize,
     max_spliced_length: Option<usize>,
     eos: Vec<u32>,
     /// Kept between questions, so that its buffers are allocated once.
@@ -41,40 +44,65 @@ struct Parts<'a> {
 }
 
 impl VilaModel {
-    /// Reads the model, with the first `rows` rows of the decoder's embedding and head.
+    /// Reads the model as `loading` says, with the first `rows` rows of the decoder's embedding and head.
     ///
     /// # Errors
     ///
     /// A tensor that cannot be read, has another shape than the configuration asks for or is not finite in the working
     /// dtype; parts whose widths differ.
-    pub fn load(checkpoint: &Checkpoint, rows: usize, placement: Placement) -> Result<Self, LoadError> {
+    pub fn load(checkpoint: &Checkpoint, rows: usize, loading: Loading) -> Result<Self, LoadError> {
+        let Loading {
+            placement,
+            tower_dtype,
+            keep,
+        } = loading;
+        if keep == Keep::FourBits && checkpoint.llama_tensors.quantised_parameters() == 0 {
+            return Err(LoadError::Mismatch(format!(
+                "`int4` keeps the four bits of an AWQ checkpoint, but `{}` has none; use `--dtype auto`",
+                checkpoint.folder.display()
+            )));
+        }
+        let for_tower = Placement {
+            dtype: tower_dtype,
+            ..placement
+        };
         let parts = Parts {
-            tower: (&checkpoint.tower, Weights::of(&checkpoint.tower_tensors, placement)),
+            tower: (
+                &checkpoint.tower,
+                Weights::of(&checkpoint.tower_tensors, for_tower, keep),
+            ),
             projector: (
                 &checkpoint.projector,
-                Weights::of(&checkpoint.projector_tensors, placement),
+                Weights::of(&checkpoint.projector_tensors, placement, keep),
             ),
-            llama: (&checkpoint.llama, Weights::of(&checkpoint.llama_tensors, placement)),
+            llama: (
+                &checkpoint.llama,
+                Weights::of(&checkpoint.llama_tensors, placement, keep),
+            ),
             eos: &checkpoint.generation.eos,
         };
-        Self::assemble(&parts, rows, placement)
+        Self::assemble(&parts, rows, loading)
     }
 
-    fn assemble(parts: &Parts<'_>, rows: usize, placement: Placement) -> Result<Self, LoadError> {
+    fn assemble(parts: &Parts<'_>, rows: usize, loading: Loading) -> Result<Self, LoadError> {
         let _guard = tch::no_grad_guard();
         let (tower, projector, llama) = (parts.tower.0, parts.projector.0, parts.llama.0);
-        if projector.tower_size != tower.hidden_size || projector.hidden_size != llama.hidden_size {
+        if projector.tower_size != tower.feature_size() || projector.hidden_size != llama.hidden_size {
             return Err(LoadError::Mismatch(format!(
                 "the projector maps width {} to {}, but the vision tower has {} and the decoder {}",
-                projector.tower_size, projector.hidden_size, tower.hidden_size, llama.hidden_size
+                projector.tower_size,
+                projector.hidden_size,
+                tower.feature_size(),
+                llama.hidden_size
             )));
         }
         Ok(Self {
-            placement,
+            placement: loading.placement,
+            tower_dtype: loading.tower_dtype,
             tower: VisionTower::load(tower, &parts.tower.1)?,
             projector: Projector::load(projector, &parts.projector.1)?,
-            llama: Llama::load(llama, rows, &parts.llama.1, placement)?,
-            image_size: tower.image_size,
+            llama: Llama::load(llama, rows, &parts.llama.1, loading.placement)?,
+            input_size: tower.input_size(),
             max_spliced_length: llama.max_spliced_length,
             eos: parts.eos.to_vec(),
             cache: None,
@@ -93,7 +121,7 @@ impl VilaModel {
     /// [`AnswerError::Sample`] where there are more or fewer pixels than the tower takes.
     pub fn tower_features(&self, pixels: &[f32]) -> Result<Tensor, AnswerError> {
         let _guard = tch::no_grad_guard();
-        let side = self.image_size;
+        let side = self.input_size;
         if pixels.len() != 3 * side * side {
             return Err(AnswerError::Sample(format!(
                 "preprocessing gave {} values, but the vision tower takes 3 x {side} x {side}",
@@ -104,8 +132,9 @@ impl VilaModel {
         let pixels = Tensor::f_from_slice(pixels)?
             .f_to_device(device)?
             .f_to_kind(kind)?
+            .f_to_kind(self.tower_dtype.kind())?
             .f_view([1, 3, side as i64, side as i64])?;
-        Ok(self.tower.forward(&pixels)?)
+        Ok(self.tower.forward(&pixels)?.f_to_kind(kind)?)
     }
 
     /// The rows that take a picture's place in the decoder's input, `[1, rows, H]`, of normalised pixels
@@ -116,7 +145,9 @@ impl VilaModel {
     /// As [`VilaModel::tower_features`].
     pub fn encode_picture(&self, pixels: &[f32]) -> Result<Tensor, AnswerError> {
         let _guard = tch::no_grad_guard();
-        Ok(self.projector.forward(&self.tower_features(pixels)?)?)
+        let rows = self.projector.forward(&self.tower_features(pixels)?)?;
+        watch::see(|| "projector".to_owned(), &rows);
+        Ok(rows)
     }
 
     /// The logits, one per row of the embedding, of the first new token.
@@ -128,7 +159,32 @@ impl VilaModel {
         let _guard = tch::no_grad_guard();
         let spliced = self.splice(prompt, pictures)?;
         let cache = empty_cache(&mut self.cache, &self.llama, spliced.length)?;
-        Ok(Vec::try_from(self.llama.forward(&spliced.embeddings, cache)?)?)
+        watch::see(|| "decoder.0".to_owned(), &spliced.embeddings);
+        let logits = self.llama.forward(&spliced.embeddings, cache)?;
+        watch::see(|| "logits".to_owned(), &logits);
+        Ok(Vec::try_from(logits)?)
+    }
+
+    /// Every hidden state between the pixels of each picture and the first new token's logits, in the order in which
+    /// they are computed: `tower.{n}`, `tower` and `projector` once a picture (`tower.{n}` once a portion of tiles
+    /// behind S2), then `decoder.{n}` and `logits`.
+    ///
+    /// # Errors
+    ///
+    /// As [`VilaModel::tower_features`] and [`VilaModel::first_logits`].
+    pub fn trace(
+        &mut self,
+        prompt: &[PromptToken],
+        pictures: &[Vec<f32>],
+    ) -> Result<Vec<(String, Tensor)>, AnswerError> {
+        let (done, seen) = watch::record(|| {
+            let encoded = pictures
+                .iter()
+                .map(|pixels| self.encode_picture(pixels))
+                .collect::<Result<Vec<_>, _>>()?;
+            self.first_logits(prompt, &encoded)
+        });
+        done.map(|_| seen)
     }
 
     /// Answers `prompt`, whose markers stand for `pictures` as [`VilaModel::encode_picture`] made them.
@@ -201,6 +257,7 @@ mod tests {
         activation: Activation::GeluTanh,
         select_state: 1,
         select_feature: SelectFeature::ClsPatch,
+        s2: None,
     };
     const PROJECTOR: ProjectorConfig = ProjectorConfig {
         kind: ProjectorKind::MlpDownsample,
@@ -240,7 +297,7 @@ mod tests {
             llama: (&llama, llama_weights(&llama)),
             eos: &[],
         };
-        VilaModel::assemble(&parts, llama.vocabulary, CPU)
+        VilaModel::assemble(&parts, llama.vocabulary, Loading::plain(CPU))
     }
 
     fn model(limit: Option<usize>) -> VilaModel {

@@ -80,6 +80,7 @@ fn merge_patches(features: &Tensor) -> Result<Tensor, TorchError> {
 mod tests {
     use super::*;
     use crate::runner::device::Device;
+    use crate::runner::matrix::Matrix;
     use crate::runner::torch::{Dtype, Placement};
     use tch::Kind;
 
@@ -160,10 +161,10 @@ mod tests {
 
     #[test]
     fn gelu_is_exact_and_stands_between_the_linears() {
-        let eye = || Tensor::eye(2, (Kind::Float, tch::Device::Cpu));
+        let eye = || Linear::of(Matrix::ready(Tensor::eye(2, (Kind::Float, tch::Device::Cpu))));
         let projector = Projector {
             merge_norm: None,
-            linears: vec![Linear::of(eye()), Linear::of(eye())],
+            linears: vec![eye(), eye()],
         };
         let rows = projector
             .forward(&Tensor::from_slice(&[1.0_f32, -1.0]).view([1, 1, 2]))

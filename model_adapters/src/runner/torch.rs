@@ -52,6 +52,8 @@ pub enum DtypeChoice {
     Auto,
     /// This one.
     Fixed(Dtype),
+    /// What `auto` computes in, with AWQ's matrices kept in four bits.
+    FourBits,
 }
 
 impl DtypeChoice {
@@ -59,8 +61,8 @@ impl DtypeChoice {
     pub const fn resolve(self, device: Device) -> Dtype {
         match (self, device) {
             (Self::Fixed(dtype), _) => dtype,
-            (Self::Auto, Device::Cpu) => Dtype::Float32,
-            (Self::Auto, Device::Cuda(_)) => Dtype::Float16,
+            (Self::Auto | Self::FourBits, Device::Cpu) => Dtype::Float32,
+            (Self::Auto | Self::FourBits, Device::Cuda(_)) => Dtype::Float16,
         }
     }
 }
@@ -74,8 +76,9 @@ impl FromStr for DtypeChoice {
             "float32" => Ok(Self::Fixed(Dtype::Float32)),
             "float16" => Ok(Self::Fixed(Dtype::Float16)),
             "bfloat16" => Ok(Self::Fixed(Dtype::BFloat16)),
+            "int4" => Ok(Self::FourBits),
             _ => Err(DeviceError(format!(
-                "unknown dtype `{text}`; use `auto`, `float32`, `float16` or `bfloat16`"
+                "unknown dtype `{text}`; use `auto`, `float32`, `float16`, `bfloat16` or `int4`"
             ))),
         }
     }
@@ -95,6 +98,11 @@ impl Placement {
     pub(crate) fn options(self) -> (Kind, tch::Device) {
         (self.dtype.kind(), self.device.tch())
     }
+}
+
+/// Threads that one libtorch operation uses; our own loops over weights use as many.
+pub(crate) fn threads() -> usize {
+    usize::try_from(tch::get_num_threads()).unwrap_or(1).max(1)
 }
 
 /// Sets the number of threads that one libtorch operation may use.
@@ -131,7 +139,7 @@ impl Libtorch {
         let cuda = CudaStatus::probe();
         Self {
             version: version(),
-            threads: usize::try_from(tch::get_num_threads()).unwrap_or(0),
+            threads: threads(),
             interop_threads: usize::try_from(tch::get_num_interop_threads()).unwrap_or(0),
             cpu_features: cpu_features(),
             cuda,
@@ -183,16 +191,18 @@ mod tests {
             ("float32", Device::Cuda(0), Dtype::Float32),
             ("float16", Device::Cpu, Dtype::Float16),
             ("bfloat16", Device::Cpu, Dtype::BFloat16),
+            ("int4", Device::Cpu, Dtype::Float32),
+            ("int4", Device::Cuda(0), Dtype::Float16),
         ];
         for (text, device, expected) in cases {
             let dtype = text.parse::<DtypeChoice>().unwrap().resolve(device);
             assert_eq!(dtype, expected, "{text} on {device}");
-            assert!(text == "auto" || text == dtype.to_string());
+            assert!(["auto", "int4"].contains(&text) || text == dtype.to_string());
         }
         let unknown = "fp16".parse::<DtypeChoice>().unwrap_err();
         assert_eq!(
             unknown.to_string(),
-            "unknown dtype `fp16`; use `auto`, `float32`, `float16` or `bfloat16`"
+            "unknown dtype `fp16`; use `auto`, `float32`, `float16`, `bfloat16` or `int4`"
         );
     }
 

@@ -1,15 +1,17 @@
-//! The vision tower (`architecture.md` sections 2 and 3): what CLIP and SigLIP share, which is all but the start and
-//! the rounding of the attention scores.
+//! The vision tower (`architecture.md` sections 2 to 4): what CLIP and SigLIP share, which is all but the start and
+//! the rounding of the attention scores; and the one door to all three towers, with S2 before it or not.
 
 use tch::Tensor;
 
-use crate::checkpoint::{Activation, SelectFeature, TowerConfig, TowerKind};
+use crate::checkpoint::{Activation, S2Scales, SelectFeature, TowerConfig, TowerKind};
 use crate::runner::clip::ClipEmbeddings;
 use crate::runner::error::{LoadError, TorchError};
-use crate::runner::layers::{LayerNorm, Linear};
+use crate::runner::intern_vit::{InternBlock, InternEmbeddings};
+use crate::runner::layers::{LayerNorm, Linear, activate};
 use crate::runner::siglip::SiglipEmbeddings;
+use crate::runner::watch;
 use crate::runner::weights::Weights;
-use crate::runner::{clip, siglip};
+use crate::runner::{clip, s2, siglip};
 
 /// A tower up to the hidden state that is taken; later blocks are not read.
 #[derive(Debug)]
@@ -17,16 +19,25 @@ pub struct VisionTower {
     embeddings: Embeddings,
     blocks: Vec<Block>,
     select_feature: SelectFeature,
+    s2: Option<S2Scales>,
 }
 
 #[derive(Debug)]
 enum Embeddings {
     Clip(ClipEmbeddings),
     Siglip(SiglipEmbeddings),
+    Intern(InternEmbeddings),
 }
 
 #[derive(Debug)]
-struct Block {
+enum Block {
+    Clip(Box<ClipBlock>),
+    Intern(Box<InternBlock>),
+}
+
+/// A block of CLIP or SigLIP.
+#[derive(Debug)]
+struct ClipBlock {
     attention_norm: LayerNorm,
     attention: Attention,
     mlp_norm: LayerNorm,
@@ -35,9 +46,12 @@ struct Block {
     outer: Linear,
 }
 
+/// From a query `[B, heads, n, d]`, transposed keys `[B, heads, d, n]` and the scale to attention weights.
+type Probabilities = fn(&Tensor, &Tensor, f64) -> Result<Tensor, TorchError>;
+
 #[derive(Debug)]
 struct Attention {
-    kind: TowerKind,
+    probabilities: Probabilities,
     query: Linear,
     key: Linear,
     value: Linear,
@@ -65,22 +79,38 @@ impl VisionTower {
             embeddings: match config.kind {
                 TowerKind::Clip => Embeddings::Clip(ClipEmbeddings::load(config, weights)?),
                 TowerKind::Siglip => Embeddings::Siglip(SiglipEmbeddings::load(config, weights)?),
+                TowerKind::InternVit => Embeddings::Intern(InternEmbeddings::load(config, weights)?),
             },
             blocks: (0..config.select_state)
                 .map(|block| Block::load(config, &format!("encoder.layers.{block}"), weights))
                 .collect::<Result<_, _>>()?,
             select_feature: config.select_feature,
+            s2: config.s2.clone(),
         })
     }
 
-    /// Pixels `[B, 3, side, side]` to the selected tokens `[B, T, width]`.
+    /// Pixels `[B, 3, side, side]` to the selected tokens `[B, T, width]`; behind S2 the side is that of the largest
+    /// scale and the width that of all scales together.
     pub fn forward(&self, pixels: &Tensor) -> Result<Tensor, TorchError> {
+        let features = match &self.s2 {
+            None => self.whole(pixels)?,
+            Some(scales) => s2::forward(scales, pixels, |tiles| self.whole(tiles))?,
+        };
+        watch::see(|| "tower".to_owned(), &features);
+        Ok(features)
+    }
+
+    /// The selected tokens of pictures of the tower's own size.
+    fn whole(&self, pixels: &Tensor) -> Result<Tensor, TorchError> {
         let mut hidden = match &self.embeddings {
             Embeddings::Clip(embeddings) => embeddings.forward(pixels)?,
             Embeddings::Siglip(embeddings) => embeddings.forward(pixels)?,
+            Embeddings::Intern(embeddings) => embeddings.forward(pixels)?,
         };
-        for block in &self.blocks {
+        watch::see(|| "tower.0".to_owned(), &hidden);
+        for (index, block) in self.blocks.iter().enumerate() {
             hidden = block.forward(&hidden)?;
+            watch::see(|| format!("tower.{}", index + 1), &hidden);
         }
         Ok(match self.select_feature {
             SelectFeature::ClsPatch => hidden,
@@ -97,13 +127,33 @@ pub fn patch_sequence(grid: &Tensor) -> Result<Tensor, TorchError> {
 
 impl Block {
     fn load(config: &TowerConfig, name: &str, weights: &Weights<'_>) -> Result<Self, LoadError> {
+        Ok(match config.kind {
+            TowerKind::Clip | TowerKind::Siglip => Self::Clip(Box::new(ClipBlock::load(config, name, weights)?)),
+            TowerKind::InternVit => Self::Intern(Box::new(InternBlock::load(config, name, weights)?)),
+        })
+    }
+
+    fn forward(&self, x: &Tensor) -> Result<Tensor, TorchError> {
+        match self {
+            Self::Clip(block) => block.forward(x),
+            Self::Intern(block) => block.forward(x),
+        }
+    }
+}
+
+impl ClipBlock {
+    fn load(config: &TowerConfig, name: &str, weights: &Weights<'_>) -> Result<Self, LoadError> {
         let (width, inner) = (config.hidden_size, config.intermediate_size);
         let norm = |part| LayerNorm::load(weights, &format!("{name}.{part}"), width, config.layer_norm_eps);
         let linear = |part, inputs, outputs| Linear::with_bias(weights, &format!("{name}.{part}"), inputs, outputs);
         Ok(Self {
             attention_norm: norm("layer_norm1")?,
             attention: Attention {
-                kind: config.kind,
+                probabilities: if config.kind == TowerKind::Siglip {
+                    siglip::probabilities
+                } else {
+                    clip::probabilities
+                },
                 query: linear("self_attn.q_proj", width, width)?,
                 key: linear("self_attn.k_proj", width, width)?,
                 value: linear("self_attn.v_proj", width, width)?,
@@ -133,22 +183,11 @@ impl Attention {
         let key = split(&self.key.forward(x)?)?.f_transpose(2, 3)?;
         let value = split(&self.value.forward(x)?)?;
         let scale = (self.head_dim as f64).powf(-0.5);
-        let probabilities = match self.kind {
-            TowerKind::Clip => clip::probabilities(&split(&query.f_mul_scalar(scale)?)?, &key)?,
-            TowerKind::Siglip => siglip::probabilities(&split(&query)?, &key, scale)?,
-        };
+        let probabilities = (self.probabilities)(&split(&query)?, &key, scale)?;
         let mixed = probabilities.f_matmul(&value)?;
         self.output
             .forward(&mixed.f_transpose(1, 2)?.f_reshape([batch, count, width])?)
     }
-}
-
-fn activate(activation: Activation, x: &Tensor) -> Result<Tensor, TorchError> {
-    Ok(match activation {
-        Activation::QuickGelu => x.f_mul(&x.f_mul_scalar(1.702)?.f_sigmoid()?)?,
-        Activation::GeluTanh => x.f_gelu("tanh")?,
-        Activation::Gelu => x.f_gelu("none")?,
-    })
 }
 
 #[cfg(test)]
@@ -156,7 +195,6 @@ mod tests {
     use super::*;
     use crate::runner::device::Device;
     use crate::runner::torch::{Dtype, Placement};
-    use half::f16;
     use tch::Kind;
 
     const CPU: Placement = Placement {
@@ -177,6 +215,7 @@ mod tests {
             activation: Activation::GeluTanh,
             select_state,
             select_feature,
+            s2: None,
         }
     }
 
@@ -261,27 +300,5 @@ mod tests {
         let grid = Tensor::arange(2 * 6, (Kind::Float, tch::Device::Cpu)).view([1, 2, 2, 3]);
         let rows: Vec<Vec<f32>> = Vec::try_from(patch_sequence(&grid).unwrap().squeeze_dim(0)).unwrap();
         assert_eq!(rows, (0..6).map(|i| vec![i as f32, (i + 6) as f32]).collect::<Vec<_>>());
-    }
-
-    #[test]
-    fn quick_gelu_rounds_three_times() {
-        let x: Vec<f16> = (-40..40).map(|i| f16::from_f32(i as f32 * 0.1173)).collect();
-        let ours: Vec<f16> = Vec::try_from(activate(Activation::QuickGelu, &Tensor::from_slice(&x)).unwrap()).unwrap();
-        let by_hand = |x: &f16| {
-            let scaled = f16::from_f32(1.702 * x.to_f32());
-            let sigmoid = f16::from_f32(1.0 / (1.0 + (-scaled.to_f32()).exp()));
-            f16::from_f32(x.to_f32() * sigmoid.to_f32())
-        };
-        assert_eq!(ours, x.iter().map(by_hand).collect::<Vec<_>>());
-        let once = |x: &f16| f16::from_f32(x.to_f32() / (1.0 + (-1.702 * x.to_f32()).exp()));
-        assert_ne!(ours, x.iter().map(once).collect::<Vec<_>>());
-    }
-
-    #[test]
-    fn the_two_forms_of_gelu() {
-        for (activation, expected) in [(Activation::Gelu, 0.841_345), (Activation::GeluTanh, 0.841_192)] {
-            let one = activate(activation, &Tensor::from_slice(&[1.0_f32])).unwrap();
-            assert!((one.double_value(&[0]) - expected).abs() < 1e-6, "{activation:?}");
-        }
     }
 }

@@ -1,42 +1,125 @@
-//! From the memory-mapped bytes of a stored tensor to a libtorch tensor of the working dtype on its device.
+//! From the memory-mapped bytes of a stored tensor to a libtorch tensor of the working dtype on its device, or to a
+//! matrix that stays where it is. Either way every value is looked at once, and none may be NaN or infinite.
 
-use tch::{Kind, Tensor};
+use tch::Tensor;
 
-use crate::checkpoint::{self, Module, TensorView};
+use crate::checkpoint::{self, Module, StoredQuantised, TensorView};
 use crate::runner::device::Device;
 use crate::runner::error::LoadError;
-use crate::runner::torch::Placement;
-
-/// Gives the tensor of a canonical name.
-type Read<'a> = dyn Fn(&str) -> Result<Tensor, LoadError> + 'a;
+use crate::runner::finite::all_finite;
+use crate::runner::loading::Keep;
+use crate::runner::matrix::{Mapped, Matrix, WideBuffer, dequantise, stored_kind};
+use crate::runner::torch::{Dtype, Placement, threads};
 
 /// The tensors of one part of the model, as the layers ask for them: by canonical name, in a known shape.
 pub struct Weights<'a> {
-    read: Box<Read<'a>>,
+    source: Source<'a>,
+    placement: Placement,
+    keep: Keep,
+    wide: WideBuffer,
 }
 
+enum Source<'a> {
+    Module(&'a Module),
+    #[cfg(test)]
+    Random(Box<Make<'a>>),
+}
+
+/// Makes the tensor of a canonical name.
+#[cfg(test)]
+type Make<'a> = dyn Fn(&str) -> Result<Tensor, LoadError> + 'a;
+
 impl<'a> Weights<'a> {
-    /// Those of a checkpoint, converted to `placement` as they are asked for.
-    pub fn of(module: &'a Module, placement: Placement) -> Self {
+    /// Those of a checkpoint, converted to `placement` as they are asked for; matrices are kept as `keep` says.
+    pub fn of(module: &'a Module, placement: Placement, keep: Keep) -> Self {
         Self {
-            read: Box::new(move |name| convert(&module.tensor(name)?, placement)),
+            source: Source::Module(module),
+            placement,
+            keep,
+            wide: WideBuffer::new(placement),
         }
     }
 
-    /// The tensor `name`, which must have `shape`.
+    /// The tensor `name` in the working dtype; it must have `shape`.
     pub fn tensor(&self, name: &str, shape: &[usize]) -> Result<Tensor, LoadError> {
-        let tensor = (self.read)(name)?;
-        let found = tensor.size();
-        let expected: Vec<i64> = shape.iter().map(|&side| side as i64).collect();
-        if found == expected {
-            Ok(tensor)
-        } else {
-            Err(LoadError::Shape {
-                tensor: name.to_owned(),
-                expected,
-                found,
-            })
+        let tensor = match &self.source {
+            Source::Module(module) => convert(&module.tensor(name)?, self.placement)?,
+            #[cfg(test)]
+            Source::Random(make) => make(name)?,
+        };
+        require(name, shape, &tensor.size())?;
+        Ok(tensor)
+    }
+
+    /// The matrix `name`, `[outputs, inputs]`, converted or kept as it is.
+    pub fn matrix(&self, name: &str, outputs: usize, inputs: usize) -> Result<Matrix, LoadError> {
+        let shape = [outputs, inputs];
+        match &self.source {
+            Source::Module(module) => match (module.stored_quantised(name), self.keep) {
+                (Some(packed), keep) => self.packed(name, packed, &shape, keep),
+                (None, Keep::AsStored) => self.mapped(module, name, &shape),
+                (None, Keep::Converted | Keep::FourBits) => Ok(Matrix::ready(self.tensor(name, &shape)?)),
+            },
+            #[cfg(test)]
+            Source::Random(_) => Ok(Matrix::ready(self.tensor(name, &shape)?)),
         }
+    }
+
+    /// The matrix in four bits, or what it stands for, rounded to float16 and from there to the working dtype.
+    fn packed(&self, name: &str, packed: StoredQuantised, shape: &[usize], keep: Keep) -> Result<Matrix, LoadError> {
+        let view = packed.view();
+        require(name, shape, &[view.outputs as i64, view.inputs as i64])?;
+        let floats = [&view.scales, &view.zeros]
+            .into_iter()
+            .filter(|part| part.dtype == checkpoint::Dtype::F16);
+        for part in floats {
+            if !all_finite(part.bytes, part.dtype, 1) {
+                return Err(not_finite(part, self.placement.dtype));
+            }
+        }
+        if keep != Keep::Converted {
+            return Ok(Matrix::four_bits(packed, &self.wide));
+        }
+        let mut halves = Vec::new();
+        dequantise(&view, view.outputs, &mut halves);
+        let (kind, device) = self.placement.options();
+        let tensor = Tensor::f_from_slice(&halves)?.f_view([view.outputs as i64, view.inputs as i64])?;
+        let tensor = tensor.f_to_device(device)?.f_to_kind(kind)?;
+        if !is_finite(&tensor)? {
+            return Err(not_finite(&view.scales, self.placement.dtype));
+        }
+        Ok(Matrix::ready(tensor))
+    }
+
+    /// The matrix where it lies in its file.
+    fn mapped(&self, module: &Module, name: &str, shape: &[usize]) -> Result<Matrix, LoadError> {
+        let file = module.stored(name)?;
+        let view = file.view();
+        let tensor = stored(&view)?;
+        require(name, shape, &tensor.size())?;
+        if !all_finite(view.bytes, view.dtype, threads()) {
+            return Err(not_finite(&view, self.placement.dtype));
+        }
+        Ok(Matrix::stored(Mapped::new(tensor, file), &self.wide))
+    }
+}
+
+fn require(name: &str, shape: &[usize], found: &[i64]) -> Result<(), LoadError> {
+    let expected: Vec<i64> = shape.iter().map(|&side| side as i64).collect();
+    if found == expected {
+        return Ok(());
+    }
+    Err(LoadError::Shape {
+        tensor: name.to_owned(),
+        expected,
+        found: found.to_vec(),
+    })
+}
+
+fn not_finite(view: &TensorView<'_>, dtype: Dtype) -> LoadError {
+    LoadError::NotFinite {
+        tensor: view.name.to_owned(),
+        dtype: dtype.id(),
     }
 }
 
@@ -49,17 +132,28 @@ fn convert(view: &TensorView<'_>, placement: Placement) -> Result<Tensor, LoadEr
         Device::Cpu => stored.f_to_dtype(kind, false, true)?,
         Device::Cuda(_) => stored.f_to_device(device)?.f_to_kind(kind)?,
     };
-    if is_finite(&tensor)? {
+    let finite = if may_overflow(view.dtype, placement.dtype) {
+        is_finite(&tensor)?
+    } else {
+        all_finite(view.bytes, view.dtype, threads())
+    };
+    if finite {
         Ok(tensor)
     } else {
-        Err(LoadError::NotFinite {
-            tensor: view.name.to_owned(),
-            dtype: placement.dtype.id(),
-        })
+        Err(not_finite(view, placement.dtype))
     }
 }
 
-/// The bytes as a tensor of the stored dtype on the CPU, which may borrow them: copy before `view` ends.
+/// A finite value of the first format may be none of the second.
+const fn may_overflow(stored: checkpoint::Dtype, working: Dtype) -> bool {
+    match (stored, working) {
+        (_, Dtype::Float32) | (checkpoint::Dtype::F16, _) | (checkpoint::Dtype::Bf16, Dtype::BFloat16) => false,
+        (checkpoint::Dtype::Bf16, Dtype::Float16)
+        | (checkpoint::Dtype::F32 | checkpoint::Dtype::I16 | checkpoint::Dtype::I32, _) => true,
+    }
+}
+
+/// The bytes as a tensor of the stored dtype on the CPU, which may borrow them: they must outlive it.
 fn stored(view: &TensorView<'_>) -> Result<Tensor, LoadError> {
     let kind = stored_kind(view.dtype);
     let shape: Vec<i64> = view.shape.iter().map(|&side| side as i64).collect();
@@ -75,16 +169,9 @@ fn stored(view: &TensorView<'_>) -> Result<Tensor, LoadError> {
     if view.bytes.as_ptr().align_offset(kind.elt_size_in_bytes()) != 0 {
         return Ok(Tensor::f_from_data_size(view.bytes, &shape, kind)?);
     }
-    // SAFETY: pointer and length were checked above; the only caller copies before the bytes go and never writes.
+    // SAFETY: pointer and length were checked above; the callers copy before the bytes go or keep the map beside the
+    // tensor, and none writes.
     Ok(unsafe { Tensor::f_from_blob(view.bytes.as_ptr(), &shape, &[], kind, tch::Device::Cpu)? })
-}
-
-const fn stored_kind(dtype: checkpoint::Dtype) -> Kind {
-    match dtype {
-        checkpoint::Dtype::F16 => Kind::Half,
-        checkpoint::Dtype::Bf16 => Kind::BFloat16,
-        checkpoint::Dtype::F32 => Kind::Float,
-    }
 }
 
 /// One pass and no temporary: both extremes are finite exactly when all values are, since NaN wins either.
@@ -102,7 +189,10 @@ impl<'a> Weights<'a> {
     /// shape that `shape_of` gives.
     pub fn random(placement: Placement, shape_of: impl Fn(&str) -> Vec<i64> + 'a) -> Self {
         Self {
-            read: Box::new(move |name| {
+            placement,
+            keep: Keep::Converted,
+            wide: WideBuffer::new(placement),
+            source: Source::Random(Box::new(move |name| {
                 let mut state = name
                     .bytes()
                     .fold(0x9e37_79b9_u32, |hash, byte| hash.rotate_left(5) ^ u32::from(byte));
@@ -123,7 +213,7 @@ impl<'a> Weights<'a> {
                     .f_reshape(shape.as_slice())?
                     .f_to_device(device)?
                     .f_to_kind(kind)?)
-            }),
+            })),
         }
     }
 }
@@ -131,7 +221,6 @@ impl<'a> Weights<'a> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::runner::torch::Dtype;
     use half::{bf16, f16};
 
     fn cpu(dtype: Dtype) -> Placement {

@@ -7,10 +7,10 @@ from tiny.tokenizer import EOS
 MAX_NEW_TOKENS = 16
 
 
-def greedy(logits_of, prompt):
+def greedy(logits_of, prompt, eos=EOS):
     """Greedy decoding without a cache: the whole sequence anew at each step."""
     tokens, first, margins = [], None, []
-    while len(tokens) < MAX_NEW_TOKENS and tokens[-1:] != [EOS]:
+    while len(tokens) < MAX_NEW_TOKENS and tokens[-1:] != [eos]:
         logits = logits_of(prompt, tokens)
         first = logits if first is None else first
         best = torch.topk(logits, 2).values
@@ -19,14 +19,14 @@ def greedy(logits_of, prompt):
     return tokens, first, min(margins)
 
 
-def finished_case(case, prompt, ids, tokens, tokenizer, margin):
+def finished_case(case, prompt, ids, tokens, tokenizer, margin, eos=EOS):
     """One record of cases.json."""
     return {
         **case,
         "prompt": prompt,
         "prompt_ids": ids,
         "tokens": tokens,
-        "finish": "end-token" if tokens[-1] == EOS else "length",
+        "finish": "end-token" if tokens[-1] == eos else "length",
         "text": tokenizer.batch_decode([tokens], skip_special_tokens=True)[0].strip(),
         "smallest_margin": round(margin, 4),
     }

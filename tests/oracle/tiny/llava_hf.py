@@ -4,12 +4,13 @@ import torch
 import transformers
 from safetensors.torch import save_file
 
+from tiny import clip
 from tiny.decoding import MAX_NEW_TOKENS, finished_case, greedy
 from tiny.files import write_json
 from tiny.pictures import expand2square, open_rgb, processed
 from tiny.text import QUESTIONS
 from tiny.tokenizer import BOS, EOS, PIECES, fast_tokenizer, write_tokenizer_config
-from tiny.weights import load, random_weights
+from tiny.weights import HALVES, load, random_weights
 
 PICTURE_TOKEN = PIECES
 
@@ -146,6 +147,8 @@ def expect(folder, pictures):
         tensors[f"{key}.pixels"], tensors[f"{key}.tower"] = pixels, states[-2][0, 1:]
         tensors[f"{key}.projector"] = model.model.multi_modal_projector(tensors[f"{key}.tower"])
         assert torch.equal(tensors[f"{key}.projector"], model.get_image_features(pixels[None])[0])
+        by_hand = clip.hidden_states(pixels, clip_weights(model), CLIP)
+        torch.testing.assert_close(by_hand[-2][1:], tensors[f"{key}.tower"], rtol=0, atol=1e-4)
         seen[file.name] = (image, pixels)
     rows = tensors[f"{key}.projector"].shape[0]
     cases = []
@@ -168,4 +171,26 @@ def expect(folder, pictures):
         assert generated[0, len(spread) :].tolist() == tokens
         tensors[f"case.{case['id']}.logits"] = first
         cases.append(finished_case(case, prompt, ids, tokens, tokenizer, margin))
-    return cases, tensors, rows
+    return cases, tensors | halves(folder, tensors, cases[0]), rows
+
+
+def clip_weights(model):
+    prefix = "vision_model."
+    return {name.removeprefix(prefix): value for name, value in model.model.vision_tower.state_dict().items()}
+
+
+def halves(folder, tensors, case):
+    """The first case once more in 16 bits, with every rounding of transformers 4.37 and the fused attention."""
+    found = {}
+    for name, dtype in HALVES.items():
+        model = load(transformers.LlavaForConditionalGeneration, folder, dtype, "sdpa")
+        pixels = tensors[f"picture.{case['picture'].split('.')[0]}.pixels"].to(dtype)
+        states = clip.hidden_states(pixels, clip_weights(model), CLIP)[-2][1:]
+        rows = model.model.multi_modal_projector(states)
+        ids, embed = case["prompt_ids"], model.get_input_embeddings()
+        at = ids.index(PIECES)
+        spliced = torch.cat([embed(torch.tensor(ids[:at])), rows, embed(torch.tensor(ids[at + 1 :]))])
+        state = model.model.language_model(inputs_embeds=spliced[None]).last_hidden_state
+        logits = model.lm_head(state)[0, -1]
+        found |= {f"{name}.tower": states, f"{name}.projector": rows, f"{name}.logits": logits}
+    return found

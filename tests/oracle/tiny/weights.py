@@ -8,7 +8,14 @@ import torch
 from tiny.tokenizer import EOS, PIECES
 
 
-def random_weights(shapes, seed, dtype):
+def sentencepiece_head(value):
+    """Rare control tokens and bytes, a frequent enough end, no token beyond the vocabulary."""
+    value[: EOS + 1] *= torch.tensor([[0.1], [0.1], [1.3]])
+    value[3:259] *= 0.7
+    value[PIECES:] *= 0.05
+
+
+def random_weights(shapes, seed, dtype, head=sentencepiece_head):
     """Draws each tensor, in the order of names, at a scale that keeps activations near 1 and attention selective."""
     # The one generator whose stream numpy guarantees from version to version.
     generator = np.random.RandomState(seed)
@@ -18,12 +25,10 @@ def random_weights(shapes, seed, dtype):
         value = torch.from_numpy(generator.standard_normal(tuple(shape))).float()
         if name.endswith("lm_head.weight"):
             value *= 4 / math.sqrt(shape[-1])
-            value[: EOS + 1] *= torch.tensor([[0.1], [0.1], [1.3]])
-            value[3:259] *= 0.7
-            value[PIECES:] *= 0.05
+            head(value)
         elif name.endswith(("embed_tokens.weight", "class_embedding", "probe")):
             pass
-        elif name.endswith("position_embedding.weight"):
+        elif "position_embedding" in name:
             value *= 0.3
         elif name.endswith("bias"):
             value *= 0.1
@@ -36,10 +41,13 @@ def random_weights(shapes, seed, dtype):
     return weights
 
 
-def load(model_class, folder):
-    """The model as transformers reads it from the files, in float32; no tensor may be missing or left over."""
+HALVES = {"float16": torch.float16, "bfloat16": torch.bfloat16}
+
+
+def load(model_class, folder, dtype=torch.float32, attention="eager"):
+    """The model as transformers reads it from the files, in `dtype`; no tensor may be missing or left over."""
     model, info = model_class.from_pretrained(
-        folder, dtype=torch.float32, attn_implementation="eager", output_loading_info=True
+        folder, dtype=dtype, attn_implementation=attention, output_loading_info=True
     )
     assert not any(info.values()), info
     return model.eval()

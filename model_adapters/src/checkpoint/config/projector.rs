@@ -79,7 +79,7 @@ impl ProjectorKind {
 pub struct ProjectorConfig {
     /// Which one.
     pub kind: ProjectorKind,
-    /// Width of the tower.
+    /// Width of the tower's tokens.
     pub tower_size: usize,
     /// Width of the decoder.
     pub hidden_size: usize,
@@ -105,7 +105,7 @@ impl ProjectorConfig {
         }
         Ok(Self {
             kind,
-            tower_size: tower.hidden_size,
+            tower_size: tower.feature_size(),
             hidden_size,
         })
     }
@@ -146,6 +146,7 @@ mod tests {
             activation: Activation::GeluTanh,
             select_state: 1,
             select_feature,
+            s2: None,
         }
     }
 

@@ -148,7 +148,7 @@ fn configurations_that_are_refused() {
             "config.json",
             "/s2",
             json!(true),
-            "`s2` is true: S2 vision towers are not supported yet",
+            "`s2_max_split_size` is missing",
         ),
         (
             vila(),
@@ -175,8 +175,8 @@ fn configurations_that_are_refused() {
             vila(),
             "vision_tower/config.json",
             "/architectures",
-            json!(["InternVisionModel"]),
-            "`architectures` is `InternVisionModel`: this vision tower is not supported yet",
+            json!(["RADIOModel"]),
+            "`architectures` is `RADIOModel`: this vision tower is not supported yet",
         ),
         (
             vila(),

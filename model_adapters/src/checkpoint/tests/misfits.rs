@@ -46,7 +46,7 @@ fn tensors_that_do_not_fit() {
                     },
                 );
             },
-            "unexpected: `extra\\n.bias`",
+            "unexpected: `extra\\n.bias`; give --allow-extra-tensors to ignore them",
         ),
         (
             vila(),
@@ -123,7 +123,7 @@ fn twenty_names_and_no_more() {
             }
         })
     };
-    assert!(with_extra(20).ends_with("`extra.18`, `extra.19`"));
+    assert!(with_extra(20).ends_with("`extra.18`, `extra.19`; give --allow-extra-tensors to ignore them"));
     assert!(with_extra(21).ends_with("`extra.18`, `extra.19`; and 1 more"));
 }
 

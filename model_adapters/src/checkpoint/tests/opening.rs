@@ -20,6 +20,8 @@ fn assert_tensor(module: &Module, canonical: &str, stored: &str, dtype: Dtype, s
         Dtype::F16 => safetensors::Dtype::F16,
         Dtype::Bf16 => safetensors::Dtype::BF16,
         Dtype::F32 => safetensors::Dtype::F32,
+        Dtype::I16 => safetensors::Dtype::I16,
+        Dtype::I32 => safetensors::Dtype::I32,
     };
     assert_eq!(
         tensor.bytes,

@@ -245,6 +245,10 @@ fn a_tied_head_is_the_embedding() {
             .lm_head
             .forward(&Tensor::eye(32, (Kind::Float, tch::Device::Cpu)))
             .unwrap(),
-        llama.embedding.tr()
+        llama
+            .embedding
+            .rows(&Tensor::arange(50, (Kind::Int64, tch::Device::Cpu)))
+            .unwrap()
+            .tr()
     );
 }
