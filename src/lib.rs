@@ -24,6 +24,9 @@ mod run_folder;
 mod runner;
 mod samples;
 mod score_table;
+mod speed;
+#[cfg(feature = "libtorch")]
+mod spread_file;
 mod statistics;
 mod table;
 mod task;

@@ -5,6 +5,7 @@ use std::fmt;
 use std::path::Path;
 
 use benchmarks::{Dataset, Metric, Protocol, Score, Task};
+use model_adapters::Report;
 use serde::de::{MapAccess, Visitor};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
@@ -61,6 +62,9 @@ pub struct Timings {
     pub questions_per_second: f64,
     /// Tokens generated.
     pub new_tokens: usize,
+    /// What the adapter did and how long each part of it took; absent where it does not count.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub report: Option<Report>,
 }
 
 /// One metric on disk.

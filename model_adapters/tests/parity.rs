@@ -11,7 +11,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use model_adapters::checkpoint::Checkpoint;
 use model_adapters::picture::{self, Geometry, Preprocess, RgbPicture};
-use model_adapters::runner::{Device, DtypeChoice, RunnerSettings, VilaAdapter};
+use model_adapters::runner::{Batching, Device, DtypeChoice, RunnerSettings, VilaAdapter};
 use model_adapters::tokenizer::PromptToken;
 use model_adapters::{Adapter, EncodedPicture, FinishReason, GenerationLimits, PromptPart, Request};
 use safetensors::SafeTensors;
@@ -75,6 +75,7 @@ impl Fixture {
             dtype: DtypeChoice::Auto,
             template: None,
             threads: None,
+            batching: Batching::default(),
         };
         VilaAdapter::open(&self.checkpoint(), settings).unwrap()
     }

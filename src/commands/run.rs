@@ -6,7 +6,7 @@ use std::io::Write as _;
 use std::ops::ControlFlow;
 
 use benchmarks::{Protocol, Score};
-use model_adapters::Answer;
+use model_adapters::{Answer, Report};
 
 use crate::artefact;
 use crate::cli::RunArgs;
@@ -21,7 +21,7 @@ use crate::progress::{Progress, span};
 use crate::questions::Questions;
 use crate::results::{FORMAT, Results};
 use crate::run_folder::RunFolder;
-use crate::{samples, score_table};
+use crate::{samples, score_table, speed};
 
 /// How many failed samples are shown one by one.
 const FAILURES_SHOWN: usize = 5;
@@ -30,6 +30,7 @@ const FAILURES_SHOWN: usize = 5;
 pub fn run(args: &RunArgs) -> Result<Exit, Fault> {
     let interrupt = Interrupt::listen()?;
     let mut model = Model::open(args)?;
+    model.stop_when(&interrupt);
     // All data first: a missing folder should not show after a night of another benchmark.
     let tasks = args.tasks.0.iter();
     let loaded = tasks
@@ -73,6 +74,8 @@ struct Asked {
     new_tokens: usize,
     failures: Vec<(String, String)>,
     seconds: f64,
+    /// What the adapter counted.
+    report: Option<Report>,
     /// What ended it early, if anything.
     stop: Option<Fault>,
 }
@@ -117,15 +120,21 @@ impl TaskRun<'_> {
             .segments
             .push(Segment::begin(self.args.limit, self.args.shard, model.machine()));
         artefact::write_json(&self.folder.manifest(), manifest)?;
+        model.recall(self.folder.of_model(), &manifest.identity)?;
         let asked = self.ask(model, plan, journal, interrupt)?;
+        model.keep(self.folder.of_model(), &manifest.identity)?;
         if let Some(segment) = manifest.segments.last_mut() {
             segment.asked = asked.questions;
             segment.failed = asked.failures.len();
             segment.new_tokens = asked.new_tokens;
             segment.seconds = asked.seconds;
+            segment.report = asked.report;
         }
         artefact::write_json(&self.folder.manifest(), manifest)?;
         self.show_failures(&asked.failures);
+        if let Some(report) = &asked.report {
+            speed::say(self.questions.task(), report, asked.seconds, asked.new_tokens);
+        }
         Ok(asked.stop)
     }
 
@@ -172,6 +181,7 @@ impl TaskRun<'_> {
         let outcome = adapter.answer(&mut requests, &mut sink);
         asked.seconds = progress.finish().as_secs_f64();
         outcome?;
+        asked.report = adapter.report();
         Ok(asked)
     }
 

@@ -5,11 +5,11 @@ use tch::Tensor;
 use crate::checkpoint::{Checkpoint, LlamaConfig, ProjectorConfig, TowerConfig};
 use crate::request::GenerationLimits;
 use crate::runner::error::{AnswerError, LoadError, TorchError};
-use crate::runner::generate::{self, Generation};
+use crate::runner::generate::{self, Generation, Watch};
 use crate::runner::kv_cache::KvCache;
 use crate::runner::llama::Llama;
 use crate::runner::projector::Projector;
-use crate::runner::splice::{Spliced, splice};
+use crate::runner::splice::Splice;
 use crate::runner::torch::Placement;
 use crate::runner::vision_tower::VisionTower;
 use crate::runner::weights::Weights;
@@ -115,8 +115,13 @@ impl VilaModel {
     ///
     /// As [`VilaModel::tower_features`].
     pub fn encode_picture(&self, pixels: &[f32]) -> Result<Tensor, AnswerError> {
+        self.project(&self.tower_features(pixels)?)
+    }
+
+    /// The second half of [`VilaModel::encode_picture`].
+    pub(crate) fn project(&self, features: &Tensor) -> Result<Tensor, AnswerError> {
         let _guard = tch::no_grad_guard();
-        Ok(self.projector.forward(&self.tower_features(pixels)?)?)
+        Ok(self.projector.forward(features)?)
     }
 
     /// The logits, one per row of the embedding, of the first new token.
@@ -126,9 +131,10 @@ impl VilaModel {
     /// [`AnswerError::Sample`] where markers and pictures do not match or a token has no row in the embedding.
     pub fn first_logits(&mut self, prompt: &[PromptToken], pictures: &[Tensor]) -> Result<Vec<f32>, AnswerError> {
         let _guard = tch::no_grad_guard();
-        let spliced = self.splice(prompt, pictures)?;
-        let cache = empty_cache(&mut self.cache, &self.llama, spliced.length)?;
-        Ok(Vec::try_from(self.llama.forward(&spliced.embeddings, cache)?)?)
+        let splice = self.splice(prompt, pictures)?;
+        let embedded = splice.embed(&self.llama, pictures, splice.length)?;
+        let cache = empty_cache(&mut self.cache, &self.llama, splice.length)?;
+        Ok(Vec::try_from(self.llama.forward(&embedded, cache)?)?)
     }
 
     /// Answers `prompt`, whose markers stand for `pictures` as [`VilaModel::encode_picture`] made them.
@@ -142,21 +148,49 @@ impl VilaModel {
         pictures: &[Tensor],
         limits: GenerationLimits,
     ) -> Result<Generation, AnswerError> {
+        self.generate_watched(prompt, pictures, limits, &mut |_, _| Ok(()))
+    }
+
+    /// As [`VilaModel::generate`]; shows `watch` the logits `[V]` of every step with the ids generated before it.
+    pub(crate) fn generate_watched(
+        &mut self,
+        prompt: &[PromptToken],
+        pictures: &[Tensor],
+        limits: GenerationLimits,
+        watch: &mut Watch<'_>,
+    ) -> Result<Generation, AnswerError> {
         let _guard = tch::no_grad_guard();
-        let spliced = self.splice(prompt, pictures)?;
-        let positions = spliced.length.saturating_add(limits.max_new_tokens);
+        let splice = self.splice(prompt, pictures)?;
+        let embedded = splice.embed(&self.llama, pictures, splice.length)?;
+        let positions = splice.length.saturating_add(limits.max_new_tokens);
         let cache = empty_cache(&mut self.cache, &self.llama, positions)?;
-        let (ids, finish) = generate::greedy(&self.llama, &spliced.embeddings, cache, &self.eos, limits)?;
+        let (ids, finish) = generate::greedy(&self.llama, &embedded, cache, &self.eos, limits, watch)?;
         Ok(Generation {
             ids,
             finish,
-            prompt_tokens: spliced.length,
-            truncated: spliced.truncated,
+            prompt_tokens: splice.length,
+            truncated: splice.truncated,
         })
     }
 
-    fn splice(&self, prompt: &[PromptToken], pictures: &[Tensor]) -> Result<Spliced, AnswerError> {
-        splice(&self.llama, prompt, pictures, self.max_spliced_length)
+    /// The plan of a prompt's positions.
+    pub(crate) fn splice(&self, prompt: &[PromptToken], pictures: &[Tensor]) -> Result<Splice, AnswerError> {
+        Splice::of(&self.llama, prompt, pictures, self.max_spliced_length)
+    }
+
+    /// The decoder.
+    pub(crate) const fn llama(&self) -> &Llama {
+        &self.llama
+    }
+
+    /// The end tokens.
+    pub(crate) fn eos(&self) -> &[u32] {
+        &self.eos
+    }
+
+    /// From now on only the limit ends an answer: for measuring speed at fixed lengths.
+    pub fn ignore_end_tokens(&mut self) {
+        self.eos.clear();
     }
 }
 
@@ -178,7 +212,7 @@ fn empty_cache<'a>(
 }
 
 #[cfg(test)]
-mod tests {
+pub(crate) mod tests {
     use super::*;
     use crate::checkpoint::{Activation, ProjectorKind, SelectFeature, TowerKind};
     use crate::runner::device::Device;
@@ -243,11 +277,13 @@ mod tests {
         VilaModel::assemble(&parts, llama.vocabulary, CPU)
     }
 
-    fn model(limit: Option<usize>) -> VilaModel {
+    /// A whole model, tiny and random; sequences are cut at `limit`.
+    pub fn model(limit: Option<usize>) -> VilaModel {
         model_with(&PROJECTOR, limit).unwrap()
     }
 
-    fn pixels(seed: f32) -> Vec<f32> {
+    /// A picture for it.
+    pub fn pixels(seed: f32) -> Vec<f32> {
         (0..3 * 6 * 6).map(|i| (i as f32 * seed).sin()).collect()
     }
 
@@ -263,8 +299,9 @@ mod tests {
         let model = model(None);
         let picture = model.encode_picture(&pixels(0.31)).unwrap();
         assert_eq!(picture.size(), [1, 4, 32]);
-        let spliced = model.splice(&prompt(), &[picture.shallow_clone()]).unwrap();
-        assert_eq!((spliced.length, spliced.truncated), (8, false));
+        let pictures = [picture.shallow_clone()];
+        let splice = model.splice(&prompt(), &pictures).unwrap();
+        assert_eq!((splice.length, splice.truncated), (8, false));
         let expected = Tensor::cat(
             &[
                 model.llama.embed_ids(&[1, 20]).unwrap(),
@@ -273,7 +310,10 @@ mod tests {
             ],
             1,
         );
-        assert_eq!(spliced.embeddings, expected);
+        for positions in 1..=8 {
+            let embedded = splice.embed(&model.llama, &pictures, positions as usize).unwrap();
+            assert_eq!(embedded, expected.narrow(1, 0, positions));
+        }
     }
 
     #[test]
