@@ -95,9 +95,21 @@ pub struct RunArgs {
     /// when used) and float16 on CUDA; `int4` keeps the four bits of an AWQ checkpoint
     #[arg(long, value_enum, default_value = "auto")]
     pub dtype: DtypeArg,
-    /// Questions in flight at once; this version asks one at a time, whatever is given
+    /// Questions in flight at once at most; `auto` takes as many as pay and fit into memory
     #[arg(long, value_name = "auto|N", default_value = "auto", value_parser = batch_size)]
     pub batch_size: BatchSize,
+    /// Give the tokens of one question at a time, whatever the batch; what is close is asked again alone (default)
+    #[arg(long, conflicts_with = "fast")]
+    pub exact: bool,
+    /// Take the batch's tokens as they come; a sample is measured and the differences are reported
+    #[arg(long)]
+    pub fast: bool,
+    /// Ask every question, also one that repeats an earlier one to the letter
+    #[arg(long)]
+    pub no_dedupe: bool,
+    /// Let only the limit end an answer, for measuring speed
+    #[arg(long, hide = true)]
+    pub ignore_eos: bool,
     /// Longest answer, in tokens; default: the benchmark's own
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
     pub max_new_tokens: Option<u32>,

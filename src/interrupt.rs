@@ -21,10 +21,15 @@ impl Interrupt {
             if seen.swap(true, Ordering::SeqCst) {
                 std::process::exit(KILLED_BY_INTERRUPT);
             }
-            eprintln!("stopping after the answer in flight; press Ctrl-C again to stop at once");
+            eprintln!("stopping; press Ctrl-C again to stop at once");
         })
         .map_err(|error| Fault::Bug(format!("cannot listen for Ctrl-C: {error}")))?;
         Ok(interrupt)
+    }
+
+    /// Set once a stop has been asked for.
+    pub fn flag(&self) -> Arc<AtomicBool> {
+        Arc::clone(&self.0)
     }
 
     /// Whether a stop has been asked for.

@@ -50,6 +50,9 @@ pub struct Entry {
     /// The spliced prompt was cut to the model's longest sequence; absent where it was not.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub truncated: bool,
+    /// The id of the equal question whose answer this is; absent where the model was asked.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub repeats: Option<String>,
 }
 
 impl Entry {
@@ -64,6 +67,7 @@ impl Entry {
             new_tokens: 0,
             finish: None,
             truncated: false,
+            repeats: None,
         };
         match answer.outcome {
             Ok(said) => Self {
@@ -72,6 +76,7 @@ impl Entry {
                 new_tokens: said.new_tokens,
                 finish: Some(said.finish.id().to_owned()),
                 truncated: said.truncated,
+                repeats: said.repeats,
                 ..failed
             },
             Err(failure) => Self {
@@ -213,6 +218,7 @@ mod tests {
             new_tokens: 2,
             finish: Some("end-token".to_owned()),
             truncated: false,
+            repeats: None,
         }
     }
 

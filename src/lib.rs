@@ -30,6 +30,9 @@ mod samples;
 mod score_table;
 mod scorecard;
 mod scored_run;
+mod speed;
+#[cfg(feature = "libtorch")]
+mod spread_file;
 mod statistics;
 mod table;
 mod task;

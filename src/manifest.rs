@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 
+use model_adapters::Report;
 use serde::{Deserialize, Serialize};
 
 use crate::fault::Fault;
@@ -65,6 +66,9 @@ pub struct Segment {
     pub new_tokens: usize,
     /// Wall time of asking, in seconds.
     pub seconds: f64,
+    /// What the adapter did and how long each part of it took; absent where it does not count.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub report: Option<Report>,
 }
 
 impl Segment {
@@ -82,6 +86,7 @@ impl Segment {
             failed: 0,
             new_tokens: 0,
             seconds: 0.0,
+            report: None,
         }
     }
 }

@@ -8,6 +8,7 @@ use model_adapters::{Adapter, Replay};
 
 use crate::cli::{AdapterKind, RunArgs};
 use crate::fault::Fault;
+use crate::interrupt::Interrupt;
 #[cfg(feature = "libtorch")]
 use crate::runner::Runner;
 
@@ -91,6 +92,33 @@ impl Model {
     /// Loads what [`Self::adapter`] would load, so that a fault shows before anything is written.
     pub fn load(&mut self, dataset: &dyn Dataset) -> Result<(), Fault> {
         self.adapter(dataset).map(drop)
+    }
+
+    /// Lets it leave questions in flight unfinished once the user asks to stop.
+    pub fn stop_when(&mut self, interrupt: &Interrupt) {
+        match &mut self.kind {
+            Kind::Replay(_) => {}
+            #[cfg(feature = "libtorch")]
+            Kind::Checkpoint(runner) => runner.stop_when(interrupt.flag()),
+        }
+    }
+
+    /// Goes on from what earlier runs of the model, in `folder`, measured.
+    pub fn recall(&mut self, folder: &Path, identity: &BTreeMap<String, String>) -> Result<(), Fault> {
+        match &mut self.kind {
+            Kind::Replay(_) => Ok(()),
+            #[cfg(feature = "libtorch")]
+            Kind::Checkpoint(runner) => runner.recall(folder, identity),
+        }
+    }
+
+    /// Keeps what has been measured for later runs.
+    pub fn keep(&self, folder: &Path, identity: &BTreeMap<String, String>) -> Result<(), Fault> {
+        match &self.kind {
+            Kind::Replay(_) => Ok(()),
+            #[cfg(feature = "libtorch")]
+            Kind::Checkpoint(runner) => runner.keep(folder, identity),
+        }
     }
 
     /// Makes it ready to be asked the questions of `dataset`, by sample id.

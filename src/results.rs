@@ -5,6 +5,7 @@ use std::fmt;
 use std::path::Path;
 
 use benchmarks::{Dataset, Metric, Protocol, Score, Task};
+use model_adapters::Report;
 use serde::de::{MapAccess, Visitor};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
@@ -68,6 +69,9 @@ pub struct Timings {
     pub questions_per_second: f64,
     /// Tokens generated.
     pub new_tokens: usize,
+    /// What the adapter did and how long each part of it took; absent where it does not count.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub report: Option<Report>,
 }
 
 /// Who gave the grades that the metrics rest on.

@@ -43,6 +43,11 @@ impl RunFolder {
         &self.path
     }
 
+    /// The folder of all runs of the model.
+    pub fn of_model(&self) -> &Path {
+        self.path.parent().unwrap_or(&self.path)
+    }
+
     /// This shard's journal.
     pub fn journal(&self) -> PathBuf {
         self.own("predictions", "jsonl")
@@ -132,6 +137,12 @@ impl RunFolder {
             seconds,
             questions_per_second: asked as f64 / seconds,
             new_tokens: segments().map(|segment| segment.new_tokens).sum(),
+            report: segments()
+                .filter_map(|segment| segment.report)
+                .reduce(|mut sum, report| {
+                    sum += report;
+                    sum
+                }),
         }))
     }
 

@@ -2,21 +2,27 @@
 //! question is asked.
 
 use std::collections::BTreeMap;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
 
 use model_adapters::Adapter;
 use model_adapters::checkpoint::Checkpoint;
-use model_adapters::runner::{Device, Dtype, DtypeChoice, Keep, Libtorch, RunnerSettings, VilaAdapter};
+use model_adapters::runner::{
+    Batching, Device, Dtype, DtypeChoice, Exactness, Keep, Libtorch, RunnerSettings, VilaAdapter,
+};
 use model_adapters::template::ConvTemplate;
 
-use crate::cli::{DtypeArg, RunArgs};
+use crate::cli::{BatchSize, DtypeArg, RunArgs};
 use crate::fault::Fault;
+use crate::spread_file::SpreadFile;
 
 /// A checkpoint and how it is to be run.
 pub struct Runner {
     checkpoint: Checkpoint,
     settings: RunnerSettings,
     adapter: Option<VilaAdapter>,
+    stop: Arc<AtomicBool>,
 }
 
 impl Runner {
@@ -44,6 +50,15 @@ impl Runner {
             template,
             keep: None,
             threads: None,
+            batching: Batching {
+                rows: match args.batch_size {
+                    BatchSize::Auto => None,
+                    BatchSize::Fixed(rows) => Some(rows),
+                },
+                exactness: if args.fast { Exactness::Fast } else { Exactness::Exact },
+                dedupe: !args.no_dedupe,
+                ignore_end_tokens: args.ignore_eos,
+            },
         };
         // Decided once, so that the record says what the load does.
         settings.keep = Some(settings.loading(&checkpoint).keep);
@@ -51,7 +66,30 @@ impl Runner {
             checkpoint,
             settings,
             adapter: None,
+            stop: Arc::default(),
         })
+    }
+
+    /// Lets it leave questions in flight unfinished once `stop` is set.
+    pub fn stop_when(&mut self, stop: Arc<AtomicBool>) {
+        self.stop = stop;
+    }
+
+    /// Goes on from what earlier runs measured.
+    pub fn recall(&mut self, folder: &Path, identity: &BTreeMap<String, String>) -> Result<(), Fault> {
+        let kept = SpreadFile::of(folder, identity, &self.machine()).read()?;
+        if let (Some(adapter), Some(spread)) = (&mut self.adapter, kept) {
+            adapter.remember(spread);
+        }
+        Ok(())
+    }
+
+    /// Keeps what has been measured for later runs.
+    pub fn keep(&self, folder: &Path, identity: &BTreeMap<String, String>) -> Result<(), Fault> {
+        match &self.adapter {
+            Some(adapter) => SpreadFile::of(folder, identity, &self.machine()).write(&adapter.spread()),
+            None => Ok(()),
+        }
     }
 
     /// Every file that an answer depends on.
@@ -88,7 +126,9 @@ impl Runner {
                 );
             }
             let start = std::time::Instant::now();
-            self.adapter = Some(VilaAdapter::open(&self.checkpoint, self.settings)?);
+            let mut adapter = VilaAdapter::open(&self.checkpoint, self.settings)?;
+            adapter.stop_when(Arc::clone(&self.stop));
+            self.adapter = Some(adapter);
             eprintln!("model loaded in {:.1} s", start.elapsed().as_secs_f64());
         }
         match &mut self.adapter {

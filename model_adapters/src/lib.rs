@@ -12,9 +12,11 @@ mod request;
 pub mod runner;
 pub mod template;
 pub mod tokenizer;
+mod work;
 
 pub use replay::Replay;
 pub use request::{
     Adapter, AdapterError, Answer, EncodedPicture, FinishReason, Generated, GenerationLimits, PromptPart, Request,
     SampleFailure,
 };
+pub use work::{Report, Spent, Work};

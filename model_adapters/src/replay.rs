@@ -32,6 +32,7 @@ impl Adapter for Replay {
                     new_tokens: 0,
                     finish: FinishReason::Replayed,
                     truncated: false,
+                    repeats: None,
                 }),
                 Some(Err(reason)) => Err(SampleFailure(reason.clone())),
                 None => Err(SampleFailure("the prediction file has no answer to it".to_owned())),

@@ -4,6 +4,8 @@ use std::fmt;
 use std::ops::ControlFlow;
 use std::sync::Arc;
 
+use crate::work::Report;
+
 /// Reads the encoded bytes (JPEG, PNG, …) of a picture, or says why there are none.
 pub type ReadPicture = dyn Fn() -> Result<Vec<u8>, String> + Send + Sync;
 
@@ -87,6 +89,8 @@ pub struct Generated {
     /// The spliced prompt was cut to the model's longest sequence, as the references do; its end, the question, may
     /// be missing.
     pub truncated: bool,
+    /// The id of the equal question whose answer this is; `None` where the model was asked.
+    pub repeats: Option<String>,
 }
 
 /// Why one question has no answer, in one line. The run goes on.
@@ -126,6 +130,11 @@ pub trait Adapter {
         requests: &mut dyn Iterator<Item = Request>,
         sink: &mut dyn FnMut(Answer) -> ControlFlow<()>,
     ) -> Result<(), AdapterError>;
+
+    /// What the last call of [`Adapter::answer`] took, where the adapter counts that.
+    fn report(&self) -> Option<Report> {
+        None
+    }
 }
 
 impl<A: Adapter + ?Sized> Adapter for &mut A {
@@ -135,5 +144,9 @@ impl<A: Adapter + ?Sized> Adapter for &mut A {
         sink: &mut dyn FnMut(Answer) -> ControlFlow<()>,
     ) -> Result<(), AdapterError> {
         (**self).answer(requests, sink)
+    }
+
+    fn report(&self) -> Option<Report> {
+        (**self).report()
     }
 }

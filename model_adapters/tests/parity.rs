@@ -11,7 +11,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use model_adapters::checkpoint::Checkpoint;
 use model_adapters::picture::{self, Geometry, Preprocess, RgbPicture};
-use model_adapters::runner::{Device, Dtype, DtypeChoice, Keep, RunnerSettings, VilaAdapter};
+use model_adapters::runner::{Batching, Device, Dtype, DtypeChoice, Keep, RunnerSettings, VilaAdapter};
 use model_adapters::tokenizer::PromptToken;
 use model_adapters::{Adapter, EncodedPicture, FinishReason, GenerationLimits, PromptPart, Request};
 use safetensors::SafeTensors;
@@ -90,6 +90,7 @@ impl Fixture {
             template: None,
             keep,
             threads: None,
+            batching: Batching::default(),
         };
         VilaAdapter::open(&self.checkpoint(), settings).unwrap()
     }

@@ -6,7 +6,7 @@ use std::io::Write as _;
 use std::ops::ControlFlow;
 
 use benchmarks::{Protocol, Task};
-use model_adapters::Answer;
+use model_adapters::{Answer, Report};
 
 use crate::artefact;
 use crate::cli::RunArgs;
@@ -21,8 +21,8 @@ use crate::progress::{Progress, span};
 use crate::questions::Questions;
 use crate::results::FORMAT;
 use crate::run_folder::RunFolder;
-use crate::samples;
 use crate::scored_run::ScoredRun;
+use crate::{samples, speed};
 
 /// How many failed samples are shown one by one.
 const FAILURES_SHOWN: usize = 5;
@@ -31,6 +31,7 @@ const FAILURES_SHOWN: usize = 5;
 pub fn run(args: &RunArgs) -> Result<Exit, Fault> {
     let interrupt = Interrupt::listen()?;
     let mut model = Model::open(args)?;
+    model.stop_when(&interrupt);
     // All data first: a missing folder should not show after a night of another benchmark.
     let tasks = args.tasks.0.iter();
     let loaded = tasks
@@ -74,6 +75,8 @@ struct Asked {
     new_tokens: usize,
     failures: Vec<(String, String)>,
     seconds: f64,
+    /// What the adapter counted.
+    report: Option<Report>,
     /// What ended it early, if anything.
     stop: Option<Fault>,
 }
@@ -118,15 +121,21 @@ impl TaskRun<'_> {
             .segments
             .push(Segment::begin(self.args.limit, self.args.shard, model.machine()));
         artefact::write_json(&self.folder.manifest(), manifest)?;
+        model.recall(self.folder.of_model(), &manifest.identity)?;
         let asked = self.ask(model, plan, journal, interrupt)?;
+        model.keep(self.folder.of_model(), &manifest.identity)?;
         if let Some(segment) = manifest.segments.last_mut() {
             segment.asked = asked.questions;
             segment.failed = asked.failures.len();
             segment.new_tokens = asked.new_tokens;
             segment.seconds = asked.seconds;
+            segment.report = asked.report;
         }
         artefact::write_json(&self.folder.manifest(), manifest)?;
         self.show_failures(&asked.failures);
+        if let Some(report) = &asked.report {
+            speed::say(self.questions.task(), report, asked.seconds, asked.new_tokens);
+        }
         Ok(asked.stop)
     }
 
@@ -173,6 +182,7 @@ impl TaskRun<'_> {
         let outcome = adapter.answer(&mut requests, &mut sink);
         asked.seconds = progress.finish().as_secs_f64();
         outcome?;
+        asked.report = adapter.report();
         Ok(asked)
     }
 

@@ -183,6 +183,7 @@ fn entries(dataset: &dyn Dataset, outcomes: &[Option<PredictionOutcome>]) -> Has
                 new_tokens: 0,
                 finish: None,
                 truncated: false,
+                repeats: None,
             };
             Some((id, entry))
         })

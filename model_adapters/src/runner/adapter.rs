@@ -2,19 +2,24 @@
 
 use std::ops::ControlFlow;
 use std::sync::Arc;
-
-use tch::Tensor;
+use std::sync::atomic::AtomicBool;
 
 use crate::checkpoint::Checkpoint;
-use crate::picture::{self, Geometry, Preprocess};
+use crate::picture::{Geometry, Preprocess};
 use crate::request::{Adapter, AdapterError, Answer, EncodedPicture, Generated, PromptPart, Request, SampleFailure};
+use crate::runner::asking::Asking;
+use crate::runner::batch::Batching;
+use crate::runner::batch::engine::{Engine, Room};
+use crate::runner::batch::exactness::{Exactness, Spread};
 use crate::runner::device::Device;
 use crate::runner::error::{AnswerError, DeviceError, LoadError};
+use crate::runner::generate::Generation;
 use crate::runner::loading::{Keep, Loading, free_memory};
 use crate::runner::model::VilaModel;
 use crate::runner::torch::{self, DtypeChoice};
 use crate::template::{self, ConvTemplate};
 use crate::tokenizer::{PromptToken, Tokenizer};
+use crate::work::Report;
 
 /// What the user may choose about a run of a model.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -29,6 +34,8 @@ pub struct RunnerSettings {
     pub keep: Option<Keep>,
     /// Threads of one libtorch operation; `None` leaves libtorch's choice.
     pub threads: Option<usize>,
+    /// How questions are batched.
+    pub batching: Batching,
 }
 
 impl RunnerSettings {
@@ -40,11 +47,18 @@ impl RunnerSettings {
             Geometry::Stretch => "resize",
             Geometry::Processor => "processor",
         };
-        vec![
+        let mut identity = vec![
             ("dtype", self.dtype.resolve(self.device).id().to_owned()),
             ("conv-template", self.template_for(checkpoint).name().to_owned()),
             ("geometry", geometry.to_owned()),
-        ]
+        ];
+        if self.batching.exactness == Exactness::Fast {
+            identity.push(("exactness", "fast".to_owned()));
+        }
+        if self.batching.ignore_end_tokens {
+            identity.push(("end-tokens", "ignored".to_owned()));
+        }
+        identity
     }
 
     /// How `checkpoint` is brought into memory, which may depend on what is free now.
@@ -65,13 +79,21 @@ impl RunnerSettings {
 #[derive(Debug)]
 pub struct VilaAdapter {
     model: VilaModel,
+    language: Language,
+    preprocess: Arc<Preprocess>,
+    batching: Batching,
+    spread: Spread,
+    stop: Arc<AtomicBool>,
+    report: Report,
+}
+
+/// Between requests and tokens.
+#[derive(Debug)]
+pub struct Language {
     tokenizer: Tokenizer,
     template: ConvTemplate,
-    preprocess: Preprocess,
     image_token: Option<u32>,
     image_start_end: bool,
-    /// The pictures of the last request, encoded: requests about one picture stand side by side.
-    encoded: Vec<(Arc<str>, Tensor)>,
 }
 
 impl VilaAdapter {
@@ -91,14 +113,23 @@ impl VilaAdapter {
             .open_tokenizer()
             .map_err(|error| AdapterError::User(error.to_string()))?;
         let rows = checkpoint.vocabulary_rows(&tokenizer).map_err(LoadError::from)?;
+        let mut model = VilaModel::load(checkpoint, rows, settings.loading(checkpoint))?;
+        if settings.batching.ignore_end_tokens {
+            model.ignore_end_tokens();
+        }
         Ok(Self {
-            model: VilaModel::load(checkpoint, rows, settings.loading(checkpoint))?,
-            tokenizer,
-            template: settings.template_for(checkpoint),
-            preprocess: checkpoint.preprocess.clone(),
-            image_token: checkpoint.image_token,
-            image_start_end: checkpoint.image_start_end,
-            encoded: Vec::new(),
+            model,
+            language: Language {
+                tokenizer,
+                template: settings.template_for(checkpoint),
+                image_token: checkpoint.image_token,
+                image_start_end: checkpoint.image_start_end,
+            },
+            preprocess: Arc::new(checkpoint.preprocess.clone()),
+            batching: settings.batching,
+            spread: Spread::default(),
+            stop: Arc::default(),
+            report: Report::default(),
         })
     }
 
@@ -109,13 +140,27 @@ impl VilaAdapter {
 
     /// The tokenizer of the checkpoint.
     pub const fn tokenizer(&self) -> &Tokenizer {
-        &self.tokenizer
+        &self.language.tokenizer
+    }
+
+    /// How far batches move logits, as measured so far.
+    pub const fn spread(&self) -> Spread {
+        self.spread
+    }
+
+    /// Goes on from what an earlier run with the same model, device, dtype and threads measured.
+    pub const fn remember(&mut self, spread: Spread) {
+        self.spread = spread;
+    }
+
+    /// Once this is set, no question in flight is finished.
+    pub fn stop_when(&mut self, stop: Arc<AtomicBool>) {
+        self.stop = stop;
     }
 
     /// The text that `request` becomes before it is tokenised, picture markers included.
     pub fn rendered_prompt(&self, request: &Request) -> String {
-        self.template
-            .render(&Message::unchecked(request).render(self.image_start_end))
+        self.language.rendered_prompt(request)
     }
 
     /// The tokens that `request` becomes before splicing.
@@ -125,49 +170,36 @@ impl VilaAdapter {
     /// [`AnswerError::Sample`] where the question contains a picture marker of its own, has a picture behind text or
     /// cannot be tokenised.
     pub fn prompt_tokens(&self, request: &Request) -> Result<Vec<PromptToken>, AnswerError> {
+        self.language.prompt_tokens(request)
+    }
+}
+
+impl Language {
+    /// The text that `request` becomes before it is tokenised, picture markers included.
+    fn rendered_prompt(&self, request: &Request) -> String {
+        self.template
+            .render(&Message::unchecked(request).render(self.image_start_end))
+    }
+
+    /// The tokens that `request` becomes before splicing; [`AnswerError::Sample`] where it has none.
+    pub fn prompt_tokens(&self, request: &Request) -> Result<Vec<PromptToken>, AnswerError> {
         let message = Message::of(request)?.render(self.image_start_end);
         self.tokenizer
             .encode_prompt(&self.template.render(&message), self.image_token)
             .map_err(|error| AnswerError::Sample(error.to_string()))
     }
 
-    fn answer_one(&mut self, request: &Request) -> Result<Generated, AnswerError> {
-        let tokens = self.prompt_tokens(request)?;
-        let pictures = self.encode(&Message::unchecked(request).pictures)?;
-        let generation = self.model.generate(&tokens, &pictures, request.limits)?;
-        let text = self
-            .tokenizer
-            .decode(&generation.ids)
-            .map_err(|error| AnswerError::Sample(error.to_string()))?;
+    /// What generated ids say.
+    pub fn answer(&self, generation: &Generation) -> Result<Generated, SampleFailure> {
+        let text = self.tokenizer.decode(&generation.ids);
         Ok(Generated {
-            text,
+            text: text.map_err(|error| SampleFailure(error.to_string()))?,
             prompt_tokens: generation.prompt_tokens,
             new_tokens: generation.ids.len(),
             finish: generation.finish,
             truncated: generation.truncated,
+            repeats: None,
         })
-    }
-
-    /// The rows of each picture, taken from the last request where it showed the same file.
-    fn encode(&mut self, pictures: &[&EncodedPicture]) -> Result<Vec<Tensor>, AnswerError> {
-        let mut encoded: Vec<(Arc<str>, Tensor)> = Vec::with_capacity(pictures.len());
-        for picture in pictures {
-            let known = encoded.iter().chain(&self.encoded).find(|(key, _)| *key == picture.key);
-            let rows = match known {
-                Some((_, rows)) => rows.shallow_clone(),
-                None => self.model.encode_picture(&self.pixels(picture)?)?,
-            };
-            encoded.push((Arc::clone(&picture.key), rows));
-        }
-        self.encoded = encoded;
-        Ok(self.encoded.iter().map(|(_, rows)| rows.shallow_clone()).collect())
-    }
-
-    fn pixels(&self, picture: &EncodedPicture) -> Result<Vec<f32>, AnswerError> {
-        let bytes = (picture.read)().map_err(AnswerError::Sample)?;
-        let pixels = picture::decode(&bytes).and_then(|decoded| self.preprocess.pixels(&decoded));
-        let pixels = pixels.map_err(|fault| AnswerError::Sample(format!("picture `{}`: {fault}", picture.key)))?;
-        Ok(self.preprocess.normalise(&pixels))
     }
 }
 
@@ -177,27 +209,32 @@ impl Adapter for VilaAdapter {
         requests: &mut dyn Iterator<Item = Request>,
         sink: &mut dyn FnMut(Answer) -> ControlFlow<()>,
     ) -> Result<(), AdapterError> {
-        for request in requests {
-            let outcome = match self.answer_one(&request) {
-                Ok(generated) => Ok(generated),
-                Err(AnswerError::Sample(reason)) => Err(SampleFailure(reason)),
-                Err(AnswerError::Torch(error)) => return Err(AdapterError::Torch(error.0)),
-            };
-            let answer = Answer {
-                id: request.id,
-                outcome,
-            };
-            if sink(answer).is_break() {
-                break;
-            }
+        let batching = self.batching;
+        let room = Room::choose(batching.rows, self.model.placement().device);
+        // What `--fast` reports is measured in every run.
+        let mut spread = match batching.exactness {
+            Exactness::Exact => self.spread,
+            Exactness::Fast => Spread::default(),
+        };
+        let engine = Engine::new(&mut self.model, room, batching.exactness, &mut spread);
+        let mut asking = Asking::new(engine, &self.language, &self.preprocess, batching.dedupe, &self.stop);
+        let outcome = asking.run(requests, sink);
+        self.report = asking.report();
+        if batching.exactness == Exactness::Exact {
+            self.spread = spread;
         }
-        Ok(())
+        outcome.map_err(AdapterError::from)
+    }
+
+    fn report(&self) -> Option<Report> {
+        Some(self.report)
     }
 }
 
 /// A user's message as every evaluation script words it: the pictures, then the text.
-struct Message<'a> {
-    pictures: Vec<&'a EncodedPicture>,
+pub struct Message<'a> {
+    /// In their order.
+    pub pictures: Vec<&'a EncodedPicture>,
     text: String,
 }
 
@@ -229,7 +266,8 @@ impl<'a> Message<'a> {
         Ok(message)
     }
 
-    fn unchecked(request: &'a Request) -> Self {
+    /// As it stands.
+    pub fn unchecked(request: &'a Request) -> Self {
         let mut pictures = Vec::new();
         let mut text = String::new();
         for part in &request.prompt {

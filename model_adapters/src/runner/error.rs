@@ -10,6 +10,15 @@ use crate::request::AdapterError;
 #[error("{0}")]
 pub struct TorchError(pub String);
 
+impl TorchError {
+    /// Whether memory ran out: less work at once may succeed.
+    pub fn is_out_of_memory(&self) -> bool {
+        ["out of memory", "can't allocate memory"]
+            .iter()
+            .any(|words| self.0.contains(words))
+    }
+}
+
 impl From<TchError> for TorchError {
     fn from(error: TchError) -> Self {
         let message = match error {
@@ -83,6 +92,18 @@ pub enum AnswerError {
     Torch(#[from] TorchError),
 }
 
+impl From<TorchError> for AdapterError {
+    fn from(error: TorchError) -> Self {
+        if error.is_out_of_memory() {
+            Self::User(format!(
+                "out of memory with one question at a time ({error}); use a smaller checkpoint or another --dtype"
+            ))
+        } else {
+            Self::Torch(error.0)
+        }
+    }
+}
+
 impl From<TchError> for AnswerError {
     fn from(error: TchError) -> Self {
         Self::Torch(error.into())
@@ -97,6 +118,16 @@ mod tests {
     fn a_torch_error_is_one_line() {
         let error = TorchError::from(TchError::Torch("sizes differ\nException raised from …\n".to_owned()));
         assert_eq!(error.to_string(), "sizes differ");
+    }
+
+    #[test]
+    fn failed_allocations_are_recognised() {
+        let kind = (tch::Kind::Float, tch::Device::Cpu);
+        let error = TorchError::from(tch::Tensor::f_empty([1 << 60], kind).unwrap_err());
+        assert!(error.is_out_of_memory(), "{error}");
+        let cuda = TorchError("CUDA out of memory. Tried to allocate 20.00 MiB.".to_owned());
+        assert!(cuda.is_out_of_memory());
+        assert!(!TorchError("sizes differ".to_owned()).is_out_of_memory());
     }
 
     #[test]

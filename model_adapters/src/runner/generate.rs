@@ -28,6 +28,28 @@ struct Choice {
     id: u32,
 }
 
+/// Sees the ids generated so far and the logits `[V]` that choose the next.
+pub type Watch<'a> = dyn FnMut(&[u32], &Tensor) -> Result<(), TorchError> + 'a;
+
+/// Whether an answer is over after these ids.
+pub fn ending(ids: &[u32], eos: &[u32], limits: GenerationLimits) -> Option<FinishReason> {
+    if ids.last().is_some_and(|last| eos.contains(last)) {
+        Some(FinishReason::EndToken)
+    } else if ids.len() >= limits.max_new_tokens {
+        Some(FinishReason::Length)
+    } else {
+        None
+    }
+}
+
+/// The failure of a question whose logits after `ids` are not finite.
+pub fn not_finite(ids: &[u32]) -> String {
+    format!(
+        "the logits of new token {} are not finite; try `--dtype float32`",
+        ids.len() + 1
+    )
+}
+
 /// Continues the prompt `[1, n, H]` over an empty `cache`; gives the generated ids, the end token included.
 pub fn greedy(
     llama: &Llama,
@@ -35,25 +57,19 @@ pub fn greedy(
     cache: &mut KvCache,
     eos: &[u32],
     limits: GenerationLimits,
+    watch: &mut Watch<'_>,
 ) -> Result<(Vec<u32>, FinishReason), AnswerError> {
     let mut ids = Vec::new();
-    if limits.max_new_tokens == 0 {
-        return Ok((ids, FinishReason::Length));
+    if let Some(finish) = ending(&ids, eos, limits) {
+        return Ok((ids, finish));
     }
     let mut logits = llama.forward(prompt, cache)?;
     loop {
-        let choice = best(&logits)?.ok_or_else(|| {
-            AnswerError::Sample(format!(
-                "the logits of new token {} are not finite; try `--dtype float32`",
-                ids.len() + 1
-            ))
-        })?;
+        watch(&ids, &logits)?;
+        let choice = best(&logits)?.ok_or_else(|| AnswerError::Sample(not_finite(&ids)))?;
         ids.push(choice.id);
-        if eos.contains(&choice.id) {
-            return Ok((ids, FinishReason::EndToken));
-        }
-        if ids.len() >= limits.max_new_tokens {
-            return Ok((ids, FinishReason::Length));
+        if let Some(finish) = ending(&ids, eos, limits) {
+            return Ok((ids, finish));
         }
         logits = llama.forward(&llama.embed(&choice.fed_back)?, cache)?;
     }
@@ -115,7 +131,7 @@ mod tests {
         let mut cache = llama.cache(64).unwrap();
         let prompt = llama.embed_ids(&[1, 7, 9, 30]).unwrap();
         let limits = GenerationLimits { max_new_tokens };
-        let (ids, finish) = greedy(&llama, &prompt, &mut cache, eos, limits).unwrap();
+        let (ids, finish) = greedy(&llama, &prompt, &mut cache, eos, limits, &mut |_, _| Ok(())).unwrap();
         (ids, finish, cache.length())
     }
 

@@ -1,22 +1,22 @@
-//! Keys and values of the positions seen so far, in buffers that are allocated once and written in place.
+//! Keys and values of the positions seen so far, in buffers that are written in place.
 
 use tch::Tensor;
 
 use crate::checkpoint::LlamaConfig;
 use crate::runner::error::TorchError;
-use crate::runner::rotary::RotaryTables;
 use crate::runner::torch::Placement;
 
-/// Buffers for one sequence, with the rotary tables that cover it.
+/// Buffers for some sequences of equal length.
 #[derive(Debug)]
 pub struct KvCache {
     layers: Vec<LayerCache>,
-    rotary: RotaryTables,
-    capacity: usize,
+    placement: Placement,
+    /// Of one layer's keys: rows, heads K, capacity, width d.
+    shape: [i64; 4],
     length: usize,
 }
 
-/// One layer's buffers, `[1, K, capacity, d]` each; keys are stored after rotation.
+/// One layer's buffers, `[rows, K, capacity, d]` each; keys are stored after rotation.
 #[derive(Debug)]
 struct LayerCache {
     keys: Tensor,
@@ -24,9 +24,14 @@ struct LayerCache {
 }
 
 impl KvCache {
-    /// Room for `capacity` positions.
-    pub fn new(config: &LlamaConfig, capacity: usize, placement: Placement) -> Result<Self, TorchError> {
-        let shape = [1, config.kv_heads as i64, capacity as i64, config.head_dim as i64];
+    /// Room for `capacity` positions of each of `rows` sequences.
+    pub fn new(config: &LlamaConfig, rows: usize, capacity: usize, placement: Placement) -> Result<Self, TorchError> {
+        let shape = [
+            rows as i64,
+            config.kv_heads as i64,
+            capacity as i64,
+            config.head_dim as i64,
+        ];
         let layers = (0..config.layers)
             .map(|_| {
                 Ok(LayerCache {
@@ -37,25 +42,26 @@ impl KvCache {
             .collect::<Result<_, TorchError>>()?;
         Ok(Self {
             layers,
-            rotary: RotaryTables::new(config, capacity, placement)?,
-            capacity,
+            placement,
+            shape,
             length: 0,
         })
     }
 
-    /// How many positions fit.
+    /// How many positions of a sequence fit.
     pub const fn capacity(&self) -> usize {
-        self.capacity
+        let [_, _, capacity, _] = self.shape;
+        capacity as usize
     }
 
-    /// How many positions are filled: the position of the next token.
+    /// How many positions of every sequence are filled.
     pub const fn length(&self) -> usize {
         self.length
     }
 
-    /// The tables for the positions that fit.
-    pub const fn rotary(&self) -> &RotaryTables {
-        &self.rotary
+    /// What the buffers take.
+    pub fn bytes(&self) -> usize {
+        bytes(self.layers.len(), self.shape, self.placement)
     }
 
     /// Forgets everything; the buffers stay.
@@ -63,8 +69,8 @@ impl KvCache {
         self.length = 0;
     }
 
-    /// Stores the keys and values, `[1, K, n, d]`, of the next n positions in `layer`; gives views of all up to and
-    /// including them. The length stays as it is until [`KvCache::advance`], so that every layer sees the same.
+    /// Stores the keys and values, `[rows, K, n, d]`, of the next n positions in `layer`; gives views of all up to
+    /// and including them. The length stays as it is until [`KvCache::advance`], so that every layer sees the same.
     pub fn append(&mut self, layer: usize, keys: &Tensor, values: &Tensor) -> Result<(Tensor, Tensor), TorchError> {
         let filled = self.length as i64;
         let buffers = self
@@ -83,4 +89,39 @@ impl KvCache {
     pub const fn advance(&mut self, positions: usize) {
         self.length += positions;
     }
+
+    /// Moves to buffers for `capacity` positions, one layer after the other.
+    pub fn grow(&mut self, capacity: usize) -> Result<(), TorchError> {
+        let [rows, heads, _, width] = self.shape;
+        let shape = [rows, heads, capacity as i64, width];
+        let filled = self.length as i64;
+        let moved = |old: &Tensor| -> Result<Tensor, TorchError> {
+            let new = Tensor::f_empty(shape, self.placement.options())?;
+            new.f_narrow(2, 0, filled)?.f_copy_(&old.f_narrow(2, 0, filled)?)?;
+            Ok(new)
+        };
+        for layer in &mut self.layers {
+            layer.keys = moved(&layer.keys)?;
+            layer.values = moved(&layer.values)?;
+        }
+        self.shape = shape;
+        Ok(())
+    }
+
+    /// Keeps the sequences that `rows` (`[n]`, i64, on the device) names.
+    pub fn keep(&mut self, rows: &Tensor) -> Result<(), TorchError> {
+        for layer in &mut self.layers {
+            layer.keys = layer.keys.f_index_select(0, rows)?;
+            layer.values = layer.values.f_index_select(0, rows)?;
+        }
+        let [kept, ..] = &mut self.shape;
+        *kept = rows.size1()?;
+        Ok(())
+    }
+}
+
+/// What keys and values of `layers` layers take, `shape` each.
+pub fn bytes(layers: usize, shape: [i64; 4], placement: Placement) -> usize {
+    let values: i64 = shape.iter().product();
+    2 * layers * values as usize * placement.dtype.bytes()
 }

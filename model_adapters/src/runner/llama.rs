@@ -1,16 +1,22 @@
 //! The Llama-family decoder (`architecture.md` section 6): Sheared-LLaMA, Vicuna, Llama-2, Llama-3, Yi.
 
+use std::cell::{RefCell, RefMut};
+
 use tch::{Kind, Tensor};
 
 use crate::checkpoint::LlamaConfig;
+use crate::runner::attention::{Visible, attend, join_heads};
 use crate::runner::error::{LoadError, TorchError};
-use crate::runner::kv_cache::KvCache;
+use crate::runner::kv_cache::{self, KvCache};
 use crate::runner::layers::{Linear, RmsNorm};
 use crate::runner::matrix::Matrix;
-use crate::runner::rotary::Rotation;
+use crate::runner::rotary::{RotaryTables, Rotation};
 use crate::runner::torch::Placement;
 use crate::runner::watch;
 use crate::runner::weights::Weights;
+
+/// Rotary tables grow by so many positions.
+const ROTARY_STEP: usize = 1024;
 
 /// The decoder with its embedding and its head.
 #[derive(Debug)]
@@ -22,6 +28,7 @@ pub struct Llama {
     layers: Vec<Layer>,
     norm: RmsNorm,
     lm_head: Linear,
+    rotary: RefCell<RotaryTables>,
 }
 
 #[derive(Debug)]
@@ -50,14 +57,25 @@ struct Mlp {
     down: Linear,
 }
 
-/// Which keys a query may see, the same in every layer.
-enum Visible {
-    /// All: one new position.
-    All,
-    /// Those up to its own: a prefill from position 0.
-    Causal,
-    /// Those that the mask `[n, length + n]` marks: several new positions after others.
-    Masked(Tensor),
+/// How new positions look at keys and values, the new ones and those before them: all that a single sequence and a
+/// batch differ in.
+pub trait Mixing {
+    /// Takes queries `[1, A, n, d]`, rotated keys and values `[1, K, n, d]` of the new positions in `layer`; gives
+    /// `[1, n, A · d]`. Layers come in order.
+    fn mix(&mut self, layer: usize, query: &Tensor, key: &Tensor, value: &Tensor) -> Result<Tensor, TorchError>;
+}
+
+/// One sequence over its cache.
+struct Sequence<'a> {
+    cache: &'a mut KvCache,
+    visible: Visible,
+}
+
+impl Mixing for Sequence<'_> {
+    fn mix(&mut self, layer: usize, query: &Tensor, key: &Tensor, value: &Tensor) -> Result<Tensor, TorchError> {
+        let (keys, values) = self.cache.append(layer, key, value)?;
+        join_heads(&attend(query, &keys, &values, &self.visible)?)
+    }
 }
 
 impl Llama {
@@ -90,6 +108,7 @@ impl Llama {
                 .collect::<Result<_, _>>()?,
             norm: RmsNorm::load(weights, "model.norm", config.hidden_size, config.rms_norm_eps)?,
             lm_head: Linear::of(lm_head),
+            rotary: RefCell::new(RotaryTables::new(config, ROTARY_STEP, placement)?),
         })
     }
 
@@ -103,9 +122,25 @@ impl Llama {
         self.config.hidden_size
     }
 
-    /// A cache for `capacity` positions of this decoder.
+    /// A cache for `capacity` positions of one sequence.
     pub fn cache(&self, capacity: usize) -> Result<KvCache, TorchError> {
-        KvCache::new(&self.config, capacity, self.placement)
+        self.caches(1, capacity)
+    }
+
+    /// A cache for `capacity` positions of each of `rows` sequences.
+    pub fn caches(&self, rows: usize, capacity: usize) -> Result<KvCache, TorchError> {
+        KvCache::new(&self.config, rows, capacity, self.placement)
+    }
+
+    /// What the keys and values of one position take, in bytes.
+    pub fn bytes_per_position(&self) -> usize {
+        let shape = [1, self.config.kv_heads as i64, 1, self.config.head_dim as i64];
+        kv_cache::bytes(self.config.layers, shape, self.placement)
+    }
+
+    /// Where it lies and what it computes in.
+    pub const fn placement(&self) -> Placement {
+        self.placement
     }
 
     /// Embeds ids `[n]` (i64, on the device) to `[1, n, H]`.
@@ -118,21 +153,55 @@ impl Llama {
         self.embed(&Tensor::f_from_slice(ids)?.f_to_device(self.placement.device.tch())?)
     }
 
+    /// The rotations of `count` positions from `start` on.
+    fn rotation(&self, start: usize, count: usize) -> Result<Rotation, TorchError> {
+        self.rotary_up_to(start + count)?.at(start, count)
+    }
+
+    /// The rotations of `positions` (`[n]`, i64, on the device), all of them below `end`.
+    pub fn rotation_of(&self, positions: &Tensor, end: usize) -> Result<Rotation, TorchError> {
+        self.rotary_up_to(end)?.of(positions)
+    }
+
+    /// The tables, grown where they do not reach `end`.
+    fn rotary_up_to(&self, end: usize) -> Result<RefMut<'_, RotaryTables>, TorchError> {
+        let mut tables = self.rotary.borrow_mut();
+        if tables.positions() < end {
+            let positions = end.next_multiple_of(ROTARY_STEP);
+            *tables = RotaryTables::new(&self.config, positions, self.placement)?;
+        }
+        Ok(tables)
+    }
+
     /// Runs the next n positions, `[1, n, H]`, and appends them to `cache`; gives the last one's logits, `[V]` in
     /// f32.
     pub fn forward(&self, hidden: &Tensor, cache: &mut KvCache) -> Result<Tensor, TorchError> {
         let (start, count) = (cache.length(), hidden.size3()?.1);
-        let rotation = cache.rotary().at(start, count as usize)?;
+        let rotation = self.rotation(start, count as usize)?;
         let visible = self.visible(start, count)?;
+        let hidden = self.run(hidden, &rotation, &mut Sequence { cache, visible })?;
+        cache.advance(count as usize);
+        self.logits(&hidden.f_select(1, count - 1)?)?
+            .f_squeeze_dim(0)
+            .map_err(TorchError::from)
+    }
+
+    /// Runs n positions, `[1, n, H]`, of one sequence or of several; gives their last hidden states, `[1, n, H]`.
+    pub fn run(&self, hidden: &Tensor, rotation: &Rotation, mixing: &mut dyn Mixing) -> Result<Tensor, TorchError> {
         let mut hidden = hidden.shallow_clone();
         for (index, layer) in self.layers.iter().enumerate() {
-            hidden = layer.forward(&hidden, &rotation, &visible, index, cache)?;
+            hidden = layer.forward(&hidden, rotation, index, mixing)?;
             watch::see(|| format!("decoder.{}", index + 1), &hidden);
         }
-        cache.advance(count as usize);
-        let last = hidden.f_select(1, count - 1)?;
-        let logits = self.lm_head.forward(&self.norm.forward(&last)?)?;
-        Ok(logits.f_squeeze_dim(0)?.f_to_kind(Kind::Float)?)
+        Ok(hidden)
+    }
+
+    /// The logits, `[m, V]` in f32, of hidden states `[m, H]`.
+    pub fn logits(&self, hidden: &Tensor) -> Result<Tensor, TorchError> {
+        Ok(self
+            .lm_head
+            .forward(&self.norm.forward(hidden)?)?
+            .f_to_kind(Kind::Float)?)
     }
 
     fn visible(&self, start: usize, count: i64) -> Result<Visible, TorchError> {
@@ -180,12 +249,11 @@ impl Layer {
         &self,
         hidden: &Tensor,
         rotation: &Rotation,
-        visible: &Visible,
         index: usize,
-        cache: &mut KvCache,
+        mixing: &mut dyn Mixing,
     ) -> Result<Tensor, TorchError> {
         let normed = self.input_norm.forward(hidden)?;
-        let attended = self.attention.forward(&normed, rotation, visible, index, cache)?;
+        let attended = self.attention.forward(&normed, rotation, index, mixing)?;
         let hidden = hidden.f_add(&attended)?;
         let normed = self.post_norm.forward(&hidden)?;
         Ok(hidden.f_add(&self.mlp.forward(&normed)?)?)
@@ -198,20 +266,13 @@ impl Attention {
         &self,
         x: &Tensor,
         rotation: &Rotation,
-        visible: &Visible,
         layer: usize,
-        cache: &mut KvCache,
+        mixing: &mut dyn Mixing,
     ) -> Result<Tensor, TorchError> {
         let query = rotation.apply(&self.split(&self.query.forward(x)?, self.heads)?)?;
         let key = rotation.apply(&self.split(&self.key.forward(x)?, self.kv_heads)?)?;
         let value = self.split(&self.value.forward(x)?, self.kv_heads)?;
-        let (keys, values) = cache.append(layer, &key, &value)?;
-        let mixed = attend(&query, &keys, &values, visible)?;
-        let count = x.size3()?.1;
-        let joined = mixed
-            .f_transpose(1, 2)?
-            .f_reshape([1, count, self.heads * self.head_dim])?;
-        self.output.forward(&joined)
+        self.output.forward(&mixing.mix(layer, &query, &key, &value)?)
     }
 
     /// `[1, n, heads · d]` to `[1, heads, n, d]`.
@@ -226,19 +287,6 @@ impl Mlp {
         let gated = self.gate.forward(x)?.f_silu()?.f_mul(&self.up.forward(x)?)?;
         self.down.forward(&gated)
     }
-}
-
-/// Fused attention: scores and softmax in f32 inside the kernel; query head `a` uses key/value head `a / (A/K)`.
-fn attend(query: &Tensor, keys: &Tensor, values: &Tensor, visible: &Visible) -> Result<Tensor, TorchError> {
-    let (mask, causal) = match visible {
-        Visible::All => (None, false),
-        Visible::Causal => (None, true),
-        Visible::Masked(mask) => (Some(mask), false),
-    };
-    let grouped = query.size4()?.1 != keys.size4()?.1;
-    Ok(Tensor::f_scaled_dot_product_attention(
-        query, keys, values, mask, 0.0, causal, None, grouped,
-    )?)
 }
 
 #[cfg(test)]

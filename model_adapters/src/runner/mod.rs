@@ -1,9 +1,13 @@
 //! The libtorch runner: vision tower, projector, decoder, generation.
 //!
-//! This is the reference path (`architecture.md` section 9): one question at a time, one prefill of the whole
-//! spliced sequence, then greedy decoding over a KV cache. Every rounding point of the references is kept.
+//! [`VilaModel::generate`] is the reference path (`architecture.md` section 9): one question at a time, one prefill of
+//! the whole spliced sequence, then greedy decoding over a KV cache, with every rounding point of the references. Runs
+//! go through [`batch`], which gives the same tokens faster.
 
 mod adapter;
+mod asking;
+mod attention;
+mod batch;
 mod clip;
 mod device;
 mod error;
@@ -16,7 +20,9 @@ mod llama;
 mod loading;
 mod matrix;
 mod model;
+mod pictures;
 mod projector;
+mod repeats;
 mod rotary;
 mod s2;
 mod siglip;
@@ -27,6 +33,8 @@ mod watch;
 mod weights;
 
 pub use adapter::{RunnerSettings, VilaAdapter};
+pub use batch::Batching;
+pub use batch::exactness::{Exactness, Spread};
 pub use device::{CudaStatus, Device};
 pub use error::{AnswerError, DeviceError, LoadError, TorchError};
 pub use generate::Generation;

@@ -5,12 +5,12 @@ use tch::Tensor;
 use crate::checkpoint::{Checkpoint, LlamaConfig, ProjectorConfig, TowerConfig};
 use crate::request::GenerationLimits;
 use crate::runner::error::{AnswerError, LoadError, TorchError};
-use crate::runner::generate::{self, Generation};
+use crate::runner::generate::{self, Generation, Watch};
 use crate::runner::kv_cache::KvCache;
 use crate::runner::llama::Llama;
 use crate::runner::loading::{Keep, Loading};
 use crate::runner::projector::Projector;
-use crate::runner::splice::{Spliced, splice};
+use crate::runner::splice::Splice;
 use crate::runner::torch::{Dtype, Placement};
 use crate::runner::vision_tower::VisionTower;
 use crate::runner::watch;
@@ -144,8 +144,13 @@ impl VilaModel {
     ///
     /// As [`VilaModel::tower_features`].
     pub fn encode_picture(&self, pixels: &[f32]) -> Result<Tensor, AnswerError> {
+        self.project(&self.tower_features(pixels)?)
+    }
+
+    /// The second half of [`VilaModel::encode_picture`].
+    pub(crate) fn project(&self, features: &Tensor) -> Result<Tensor, AnswerError> {
         let _guard = tch::no_grad_guard();
-        let rows = self.projector.forward(&self.tower_features(pixels)?)?;
+        let rows = self.projector.forward(features)?;
         watch::see(|| "projector".to_owned(), &rows);
         Ok(rows)
     }
@@ -157,10 +162,11 @@ impl VilaModel {
     /// [`AnswerError::Sample`] where markers and pictures do not match or a token has no row in the embedding.
     pub fn first_logits(&mut self, prompt: &[PromptToken], pictures: &[Tensor]) -> Result<Vec<f32>, AnswerError> {
         let _guard = tch::no_grad_guard();
-        let spliced = self.splice(prompt, pictures)?;
-        let cache = empty_cache(&mut self.cache, &self.llama, spliced.length)?;
-        watch::see(|| "decoder.0".to_owned(), &spliced.embeddings);
-        let logits = self.llama.forward(&spliced.embeddings, cache)?;
+        let splice = self.splice(prompt, pictures)?;
+        let embedded = splice.embed(&self.llama, pictures, splice.length)?;
+        let cache = empty_cache(&mut self.cache, &self.llama, splice.length)?;
+        watch::see(|| "decoder.0".to_owned(), &embedded);
+        let logits = self.llama.forward(&embedded, cache)?;
         watch::see(|| "logits".to_owned(), &logits);
         Ok(Vec::try_from(logits)?)
     }
@@ -198,21 +204,49 @@ impl VilaModel {
         pictures: &[Tensor],
         limits: GenerationLimits,
     ) -> Result<Generation, AnswerError> {
+        self.generate_watched(prompt, pictures, limits, &mut |_, _| Ok(()))
+    }
+
+    /// As [`VilaModel::generate`]; shows `watch` the logits `[V]` of every step with the ids generated before it.
+    pub(crate) fn generate_watched(
+        &mut self,
+        prompt: &[PromptToken],
+        pictures: &[Tensor],
+        limits: GenerationLimits,
+        watch: &mut Watch<'_>,
+    ) -> Result<Generation, AnswerError> {
         let _guard = tch::no_grad_guard();
-        let spliced = self.splice(prompt, pictures)?;
-        let positions = spliced.length.saturating_add(limits.max_new_tokens);
+        let splice = self.splice(prompt, pictures)?;
+        let embedded = splice.embed(&self.llama, pictures, splice.length)?;
+        let positions = splice.length.saturating_add(limits.max_new_tokens);
         let cache = empty_cache(&mut self.cache, &self.llama, positions)?;
-        let (ids, finish) = generate::greedy(&self.llama, &spliced.embeddings, cache, &self.eos, limits)?;
+        let (ids, finish) = generate::greedy(&self.llama, &embedded, cache, &self.eos, limits, watch)?;
         Ok(Generation {
             ids,
             finish,
-            prompt_tokens: spliced.length,
-            truncated: spliced.truncated,
+            prompt_tokens: splice.length,
+            truncated: splice.truncated,
         })
     }
 
-    fn splice(&self, prompt: &[PromptToken], pictures: &[Tensor]) -> Result<Spliced, AnswerError> {
-        splice(&self.llama, prompt, pictures, self.max_spliced_length)
+    /// The plan of a prompt's positions.
+    pub(crate) fn splice(&self, prompt: &[PromptToken], pictures: &[Tensor]) -> Result<Splice, AnswerError> {
+        Splice::of(&self.llama, prompt, pictures, self.max_spliced_length)
+    }
+
+    /// The decoder.
+    pub(crate) const fn llama(&self) -> &Llama {
+        &self.llama
+    }
+
+    /// The end tokens.
+    pub(crate) fn eos(&self) -> &[u32] {
+        &self.eos
+    }
+
+    /// From now on only the limit ends an answer: for measuring speed at fixed lengths.
+    pub fn ignore_end_tokens(&mut self) {
+        self.eos.clear();
     }
 }
 
@@ -234,7 +268,7 @@ fn empty_cache<'a>(
 }
 
 #[cfg(test)]
-mod tests {
+pub(crate) mod tests {
     use super::*;
     use crate::checkpoint::{Activation, ProjectorKind, SelectFeature, TowerKind};
     use crate::runner::device::Device;
@@ -300,11 +334,13 @@ mod tests {
         VilaModel::assemble(&parts, llama.vocabulary, Loading::plain(CPU))
     }
 
-    fn model(limit: Option<usize>) -> VilaModel {
+    /// A whole model, tiny and random; sequences are cut at `limit`.
+    pub fn model(limit: Option<usize>) -> VilaModel {
         model_with(&PROJECTOR, limit).unwrap()
     }
 
-    fn pixels(seed: f32) -> Vec<f32> {
+    /// A picture for it.
+    pub fn pixels(seed: f32) -> Vec<f32> {
         (0..3 * 6 * 6).map(|i| (i as f32 * seed).sin()).collect()
     }
 
@@ -320,8 +356,9 @@ mod tests {
         let model = model(None);
         let picture = model.encode_picture(&pixels(0.31)).unwrap();
         assert_eq!(picture.size(), [1, 4, 32]);
-        let spliced = model.splice(&prompt(), &[picture.shallow_clone()]).unwrap();
-        assert_eq!((spliced.length, spliced.truncated), (8, false));
+        let pictures = [picture.shallow_clone()];
+        let splice = model.splice(&prompt(), &pictures).unwrap();
+        assert_eq!((splice.length, splice.truncated), (8, false));
         let expected = Tensor::cat(
             &[
                 model.llama.embed_ids(&[1, 20]).unwrap(),
@@ -330,7 +367,10 @@ mod tests {
             ],
             1,
         );
-        assert_eq!(spliced.embeddings, expected);
+        for positions in 1..=8 {
+            let embedded = splice.embed(&model.llama, &pictures, positions as usize).unwrap();
+            assert_eq!(embedded, expected.narrow(1, 0, positions));
+        }
     }
 
     #[test]

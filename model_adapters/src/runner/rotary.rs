@@ -15,7 +15,7 @@ pub struct RotaryTables {
     sin: Tensor,
 }
 
-/// The rows of the tables for some consecutive positions, `[n, d]` each.
+/// The rows of the tables for some positions, `[n, d]` each.
 #[derive(Debug)]
 pub struct Rotation {
     cos: Tensor,
@@ -47,6 +47,19 @@ impl RotaryTables {
             cos: rows(&self.cos)?,
             sin: rows(&self.sin)?,
         })
+    }
+
+    /// The rows of `positions` (`[n]`, i64, on the device), in any order.
+    pub fn of(&self, positions: &Tensor) -> Result<Rotation, TorchError> {
+        Ok(Rotation {
+            cos: self.cos.f_index_select(0, positions)?,
+            sin: self.sin.f_index_select(0, positions)?,
+        })
+    }
+
+    /// How many positions there are.
+    pub fn positions(&self) -> usize {
+        self.cos.size().first().map_or(0, |&positions| positions as usize)
     }
 }
 

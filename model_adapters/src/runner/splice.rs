@@ -6,23 +6,14 @@ use crate::runner::error::AnswerError;
 use crate::runner::llama::Llama;
 use crate::tokenizer::PromptToken;
 
-/// A prompt ready for the decoder.
-#[derive(Debug)]
-pub struct Spliced {
-    /// `[1, n, H]`
-    pub embeddings: Tensor,
-    /// Positions n.
+/// What stands where in a prompt, before anything is embedded.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Splice {
+    pieces: Vec<Piece>,
+    /// Positions.
     pub length: usize,
     /// Positions were cut off at the end.
     pub truncated: bool,
-}
-
-/// What stands where, before anything is embedded.
-#[derive(Debug, Clone, PartialEq, Eq)]
-struct Plan {
-    pieces: Vec<Piece>,
-    length: usize,
-    truncated: bool,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -49,92 +40,101 @@ impl Piece {
     }
 }
 
-/// Puts the rows of each picture, `[1, rows, H]`, in the place of its marker and keeps the first `limit` positions.
-/// That may cut off the question, as it does in the references.
-pub fn splice(
-    llama: &Llama,
-    tokens: &[PromptToken],
-    pictures: &[Tensor],
-    limit: Option<usize>,
-) -> Result<Spliced, AnswerError> {
-    let mut rows = Vec::with_capacity(pictures.len());
-    for picture in pictures {
-        let (_, count, width) = picture.size3()?;
-        if width as usize != llama.hidden_size() {
-            return Err(AnswerError::Sample(format!(
-                "a picture's rows are {width} wide, the decoder's {}",
-                llama.hidden_size()
-            )));
-        }
-        rows.push(count as usize);
-    }
-    let plan = plan(tokens, &rows, llama.rows(), limit)?;
-    let mut parts = Vec::with_capacity(plan.pieces.len());
-    for piece in &plan.pieces {
-        parts.push(match piece {
-            Piece::Text(ids) => llama.embed_ids(ids)?,
-            Piece::Picture { number, rows } => match pictures.get(*number) {
-                Some(picture) => picture.f_narrow(1, 0, *rows as i64)?,
-                None => return Err(AnswerError::Sample(missing_picture(number + 1, pictures.len()))),
-            },
-        });
-    }
-    Ok(Spliced {
-        embeddings: Tensor::f_cat(&parts, 1)?,
-        length: plan.length,
-        truncated: plan.truncated,
-    })
-}
-
-fn plan(
-    tokens: &[PromptToken],
-    picture_rows: &[usize],
-    vocabulary: usize,
-    limit: Option<usize>,
-) -> Result<Plan, AnswerError> {
-    let mut pieces: Vec<Piece> = Vec::new();
-    let mut markers = 0;
-    for token in tokens {
-        match *token {
-            PromptToken::Text(id) if id as usize >= vocabulary => {
+impl Splice {
+    /// Puts the rows of each picture, `[1, rows, H]`, in the place of its marker and keeps the first `limit` positions.
+    /// That may cut off the question, as it does in the references.
+    pub fn of(
+        llama: &Llama,
+        tokens: &[PromptToken],
+        pictures: &[Tensor],
+        limit: Option<usize>,
+    ) -> Result<Self, AnswerError> {
+        let mut rows = Vec::with_capacity(pictures.len());
+        for picture in pictures {
+            let (_, count, width) = picture.size3()?;
+            if width as usize != llama.hidden_size() {
                 return Err(AnswerError::Sample(format!(
-                    "token {id} of the prompt has no row in the embedding of {vocabulary} rows"
+                    "a picture's rows are {width} wide, the decoder's {}",
+                    llama.hidden_size()
                 )));
             }
-            PromptToken::Text(id) => match pieces.last_mut() {
-                Some(Piece::Text(ids)) => ids.push(i64::from(id)),
-                _ => pieces.push(Piece::Text(vec![i64::from(id)])),
-            },
-            PromptToken::Picture(number) => {
-                let rows = picture_rows.get(number).copied().filter(|_| number == markers);
-                let rows = rows.ok_or_else(|| AnswerError::Sample(missing_picture(number + 1, picture_rows.len())))?;
-                pieces.push(Piece::Picture { number, rows });
-                markers += 1;
+            rows.push(count as usize);
+        }
+        Self::plan(tokens, &rows, llama.rows(), limit)
+    }
+
+    /// Embeds the first `positions` positions: `[1, positions, H]`.
+    pub fn embed(&self, llama: &Llama, pictures: &[Tensor], positions: usize) -> Result<Tensor, AnswerError> {
+        let mut parts = Vec::with_capacity(self.pieces.len());
+        let mut room = positions;
+        for piece in &self.pieces {
+            let taken = piece.len().min(room);
+            if taken == 0 {
+                break;
+            }
+            room -= taken;
+            parts.push(match piece {
+                Piece::Text(ids) => llama.embed_ids(ids.get(..taken).unwrap_or(ids))?,
+                Piece::Picture { number, .. } => match pictures.get(*number) {
+                    Some(picture) => picture.f_narrow(1, 0, taken as i64)?,
+                    None => return Err(AnswerError::Sample(missing_picture(number + 1, pictures.len()))),
+                },
+            });
+        }
+        Ok(Tensor::f_cat(&parts, 1)?)
+    }
+
+    fn plan(
+        tokens: &[PromptToken],
+        picture_rows: &[usize],
+        vocabulary: usize,
+        limit: Option<usize>,
+    ) -> Result<Self, AnswerError> {
+        let mut pieces: Vec<Piece> = Vec::new();
+        let mut markers = 0;
+        for token in tokens {
+            match *token {
+                PromptToken::Text(id) if id as usize >= vocabulary => {
+                    return Err(AnswerError::Sample(format!(
+                        "token {id} of the prompt has no row in the embedding of {vocabulary} rows"
+                    )));
+                }
+                PromptToken::Text(id) => match pieces.last_mut() {
+                    Some(Piece::Text(ids)) => ids.push(i64::from(id)),
+                    _ => pieces.push(Piece::Text(vec![i64::from(id)])),
+                },
+                PromptToken::Picture(number) => {
+                    let rows = picture_rows.get(number).copied().filter(|_| number == markers);
+                    let rows =
+                        rows.ok_or_else(|| AnswerError::Sample(missing_picture(number + 1, picture_rows.len())))?;
+                    pieces.push(Piece::Picture { number, rows });
+                    markers += 1;
+                }
             }
         }
+        if markers < picture_rows.len() {
+            return Err(AnswerError::Sample(format!(
+                "the prompt marks {markers} picture(s), but {} were given",
+                picture_rows.len()
+            )));
+        }
+        let whole: usize = pieces.iter().map(Piece::len).sum();
+        let length = limit.map_or(whole, |limit| whole.min(limit));
+        let mut room = length;
+        for piece in &mut pieces {
+            piece.truncate(room);
+            room -= piece.len();
+        }
+        pieces.retain(|piece| piece.len() > 0);
+        if length == 0 {
+            return Err(AnswerError::Sample("the prompt has no tokens".to_owned()));
+        }
+        Ok(Self {
+            pieces,
+            length,
+            truncated: length < whole,
+        })
     }
-    if markers < picture_rows.len() {
-        return Err(AnswerError::Sample(format!(
-            "the prompt marks {markers} picture(s), but {} were given",
-            picture_rows.len()
-        )));
-    }
-    let whole: usize = pieces.iter().map(Piece::len).sum();
-    let length = limit.map_or(whole, |limit| whole.min(limit));
-    let mut room = length;
-    for piece in &mut pieces {
-        piece.truncate(room);
-        room -= piece.len();
-    }
-    pieces.retain(|piece| piece.len() > 0);
-    if length == 0 {
-        return Err(AnswerError::Sample("the prompt has no tokens".to_owned()));
-    }
-    Ok(Plan {
-        pieces,
-        length,
-        truncated: length < whole,
-    })
 }
 
 fn missing_picture(marker: usize, pictures: usize) -> String {
@@ -159,7 +159,7 @@ mod tests {
 
     #[test]
     fn one_picture_between_two_texts() {
-        let plan = plan(&with_picture(35, 27), &[576], 32_000, None).unwrap();
+        let plan = Splice::plan(&with_picture(35, 27), &[576], 32_000, None).unwrap();
         assert_eq!((plan.length, plan.truncated), (638, false));
         assert_eq!(plan.pieces[0].len(), 35);
         assert_eq!(plan.pieces[1], Piece::Picture { number: 0, rows: 576 });
@@ -176,7 +176,7 @@ mod tests {
             (20, [20, 0, 0], true),
         ];
         for (limit, lengths, truncated) in cases {
-            let plan = plan(&with_picture(35, 27), &[576], 32_000, Some(limit)).unwrap();
+            let plan = Splice::plan(&with_picture(35, 27), &[576], 32_000, Some(limit)).unwrap();
             let kept: Vec<usize> = plan.pieces.iter().map(Piece::len).collect();
             let expected: Vec<usize> = lengths.into_iter().filter(|&length| length > 0).collect();
             assert_eq!((kept, plan.length, plan.truncated), (expected, limit, truncated));
@@ -186,7 +186,7 @@ mod tests {
     #[test]
     fn markers_and_pictures_must_match() {
         let two = [PromptToken::Picture(0), PromptToken::Text(3), PromptToken::Picture(1)];
-        assert_eq!(plan(&two, &[4, 5], 10, None).unwrap().length, 10);
+        assert_eq!(Splice::plan(&two, &[4, 5], 10, None).unwrap().length, 10);
         let cases = [
             (
                 &two[..],
@@ -208,7 +208,7 @@ mod tests {
             ),
         ];
         for (tokens, rows, message) in cases {
-            assert_eq!(plan(tokens, rows, 10, None).unwrap_err().to_string(), message);
+            assert_eq!(Splice::plan(tokens, rows, 10, None).unwrap_err().to_string(), message);
         }
     }
 
@@ -236,7 +236,7 @@ mod tests {
                 })
                 .collect();
             let kept = limit.map_or(whole.len(), |limit| limit.min(whole.len()));
-            match plan(&tokens, &rows, 100, limit) {
+            match Splice::plan(&tokens, &rows, 100, limit) {
                 Err(error) => {
                     prop_assert_eq!(error.to_string(), "the prompt has no tokens");
                     prop_assert_eq!(kept, 0);

@@ -29,6 +29,23 @@ impl Dtype {
         }
     }
 
+    /// Of one value.
+    pub const fn bytes(self) -> usize {
+        match self {
+            Self::Float32 => 4,
+            Self::Float16 | Self::BFloat16 => 2,
+        }
+    }
+
+    /// The distance from 1 to the next larger value.
+    pub const fn epsilon(self) -> f64 {
+        match self {
+            Self::Float32 => f32::EPSILON as f64,
+            Self::Float16 => 1.0 / 1024.0,
+            Self::BFloat16 => 1.0 / 128.0,
+        }
+    }
+
     pub(crate) const fn kind(self) -> Kind {
         match self {
             Self::Float32 => Kind::Float,

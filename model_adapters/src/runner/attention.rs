@@ -1,0 +1,181 @@
+//! Scaled dot-product attention, whole or in parts (`architecture.md` section 6.3).
+//!
+//! Questions about one picture share most of their keys. Attention over the shared keys and attention over a
+//! question's own are computed apart and joined by their log-sum-exp, so that nothing shared is ever copied.
+
+use tch::{Kind, Tensor};
+
+use crate::runner::error::TorchError;
+
+/// Which keys a query may see, the same in every layer.
+pub enum Visible {
+    /// All: one new position.
+    All,
+    /// Those up to its own: a prefill from position 0.
+    Causal,
+    /// Those that the mask `[n, length + n]` marks: several new positions after others.
+    Masked(Tensor),
+}
+
+/// Fused attention: scores and softmax in f32 inside the kernel; query head `a` uses key/value head `a / (A/K)`.
+/// Queries `[b, A, n, d]`, keys and values `[b, K, l, d]`.
+pub fn attend(query: &Tensor, keys: &Tensor, values: &Tensor, visible: &Visible) -> Result<Tensor, TorchError> {
+    let (mask, causal) = match visible {
+        Visible::All => (None, false),
+        Visible::Causal => (None, true),
+        Visible::Masked(mask) => (Some(mask), false),
+    };
+    let grouped = query.size4()?.1 != keys.size4()?.1;
+    Ok(Tensor::f_scaled_dot_product_attention(
+        query, keys, values, mask, 0.0, causal, None, grouped,
+    )?)
+}
+
+/// Attention over some of the keys that a query sees, and how much these keys weigh.
+#[derive(Debug)]
+pub struct Partial {
+    /// `[b, A, n, d]`
+    pub mixed: Tensor,
+    /// Log-sum-exp of the scaled scores, `[b, A, n]`, f32.
+    pub weight: Tensor,
+}
+
+impl Partial {
+    /// Queries `[b, A, n, d]` over keys and values `[b, K, l, d]`. `mask`, `[b, 1, n, l]`, is added to the scores:
+    /// 0 or minus infinity.
+    pub fn over(query: &Tensor, keys: &Tensor, values: &Tensor, mask: Option<&Tensor>) -> Result<Self, TorchError> {
+        let (batch, heads, count, width) = query.size4()?;
+        let kv_heads = keys.size4()?.1;
+        if heads == kv_heads {
+            return Self::of_equal_heads(query, keys, values, mask);
+        }
+        // Query heads that share a key head become further queries of it: keys are not repeated in memory.
+        let group = heads / kv_heads;
+        let folded = query.f_reshape([batch, kv_heads, group * count, width])?;
+        let mask = mask.map(|mask| mask.f_repeat([1, 1, group, 1])).transpose()?;
+        let part = Self::of_equal_heads(&folded, keys, values, mask.as_ref())?;
+        Ok(Self {
+            mixed: part.mixed.f_reshape([batch, heads, count, width])?,
+            weight: part.weight.f_reshape([batch, heads, count])?,
+        })
+    }
+
+    fn of_equal_heads(
+        query: &Tensor,
+        keys: &Tensor,
+        values: &Tensor,
+        mask: Option<&Tensor>,
+    ) -> Result<Self, TorchError> {
+        if query.device() == tch::Device::Cpu {
+            Self::fused_on_cpu(query, keys, values, mask)
+        } else {
+            Self::written_out(query, keys, values, mask)
+        }
+    }
+
+    fn fused_on_cpu(query: &Tensor, keys: &Tensor, values: &Tensor, mask: Option<&Tensor>) -> Result<Self, TorchError> {
+        let (mixed, weight) =
+            Tensor::f_internal_scaled_dot_product_flash_attention_for_cpu(query, keys, values, 0.0, false, mask, None)?;
+        Ok(Self { mixed, weight })
+    }
+
+    /// The formula, for devices whose fused kernels do not all give the log-sum-exp.
+    fn written_out(query: &Tensor, keys: &Tensor, values: &Tensor, mask: Option<&Tensor>) -> Result<Self, TorchError> {
+        let wide = |x: &Tensor| x.f_to_kind(Kind::Float);
+        let width = query.size4()?.3;
+        let mut scores = wide(query)?
+            .f_div_scalar((width as f64).sqrt())?
+            .f_matmul(&wide(keys)?.f_transpose(2, 3)?)?;
+        if let Some(mask) = mask {
+            scores = scores.f_add_(mask)?;
+        }
+        let weight = scores.f_logsumexp([-1_i64].as_slice(), true)?;
+        let shares = scores.f_sub_(&weight)?.f_exp_()?;
+        Ok(Self {
+            mixed: shares.f_matmul(&wide(values)?)?.f_to_kind(query.f_kind()?)?,
+            weight: weight.f_squeeze_dim(-1)?,
+        })
+    }
+
+    /// The attention over both parts' keys, `[b, A, n, d]`.
+    pub fn join(&self, other: &Self) -> Result<Tensor, TorchError> {
+        let share = other.weight.f_sub(&self.weight)?.f_sigmoid_()?.f_unsqueeze(-1)?;
+        let share = share.f_to_kind(self.mixed.f_kind()?)?;
+        Ok(self.mixed.f_lerp_tensor(&other.mixed, &share)?)
+    }
+}
+
+/// `[b, A, n, d]` to `[b, n, A · d]`.
+pub fn join_heads(mixed: &Tensor) -> Result<Tensor, TorchError> {
+    let (batch, heads, count, width) = mixed.size4()?;
+    Ok(mixed.f_transpose(1, 2)?.f_reshape([batch, count, heads * width])?)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn random(shape: [i64; 4], seed: f64) -> Tensor {
+        let count = shape.iter().product::<i64>();
+        (Tensor::arange(count, (Kind::Float, tch::Device::Cpu)) * seed)
+            .sin()
+            .view(shape)
+    }
+
+    fn distance(a: &Tensor, b: &Tensor) -> f64 {
+        assert_eq!(a.size(), b.size());
+        f64::try_from((a - b).abs().max()).unwrap()
+    }
+
+    #[test]
+    fn parts_join_to_the_whole() {
+        for kv_heads in [4, 2, 1] {
+            let query = random([1, 4, 6, 8], 1.3);
+            let (keys, values) = (random([1, kv_heads, 9, 8], 0.7), random([1, kv_heads, 9, 8], 2.1));
+            let whole = attend(&query, &keys, &values, &Visible::All).unwrap();
+            for split in 1..9 {
+                let part = |start, count| {
+                    let cut = |x: &Tensor| x.narrow(2, start, count);
+                    Partial::over(&query, &cut(&keys), &cut(&values), None).unwrap()
+                };
+                let joined = part(0, split).join(&part(split, 9 - split)).unwrap();
+                assert!(
+                    distance(&joined, &whole) < 1e-6,
+                    "{kv_heads} heads, split after {split}"
+                );
+            }
+        }
+    }
+
+    #[test]
+    fn the_fused_kernel_agrees_with_the_formula() {
+        let (query, keys, values) = (
+            random([3, 2, 5, 8], 1.3),
+            random([3, 2, 7, 8], 0.7),
+            random([3, 2, 7, 8], 2.1),
+        );
+        let hidden = Tensor::zeros([3, 1, 5, 7], (Kind::Float, tch::Device::Cpu));
+        let _hidden = hidden.narrow(3, 0, 2).narrow(0, 1, 2).fill_(f64::NEG_INFINITY);
+        for mask in [None, Some(&hidden)] {
+            let fused = Partial::fused_on_cpu(&query, &keys, &values, mask).unwrap();
+            let formula = Partial::written_out(&query, &keys, &values, mask).unwrap();
+            assert!(distance(&fused.mixed, &formula.mixed) < 1e-6);
+            assert!(distance(&fused.weight, &formula.weight) < 1e-5);
+        }
+    }
+
+    #[test]
+    fn a_mask_hides_keys_from_every_head_of_a_group() {
+        let (query, keys, values) = (
+            random([2, 4, 3, 8], 1.3),
+            random([2, 2, 5, 8], 0.7),
+            random([2, 2, 5, 8], 2.1),
+        );
+        let mask = Tensor::zeros([2, 1, 3, 5], (Kind::Float, tch::Device::Cpu));
+        let _mask = mask.narrow(3, 0, 2).fill_(f64::NEG_INFINITY);
+        let masked = Partial::over(&query, &keys, &values, Some(&mask)).unwrap();
+        let without = Partial::over(&query, &keys.narrow(2, 2, 3), &values.narrow(2, 2, 3), None).unwrap();
+        assert!(distance(&masked.mixed, &without.mixed) < 1e-6);
+        assert!(distance(&masked.weight, &without.weight) < 1e-6);
+    }
+}

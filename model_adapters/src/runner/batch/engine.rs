@@ -1,0 +1,513 @@
+//! The scheduler: groups of questions in, generated ids out, in any order.
+
+use std::cell::OnceCell;
+use std::collections::{BTreeMap, VecDeque};
+use std::rc::Rc;
+use std::time::Instant;
+
+use tch::Tensor;
+
+use crate::request::{FinishReason, GenerationLimits};
+use crate::runner::batch::cohort::{self, Cohort, Question, Row, Segment, own_room};
+use crate::runner::batch::exactness::{Comparison, Exactness, Spread};
+use crate::runner::batch::prefill::{Pass, PrefixSource};
+use crate::runner::batch::sharing::{Trie, common_prefix};
+use crate::runner::device::Device;
+use crate::runner::error::{AnswerError, TorchError};
+use crate::runner::generate::{Generation, ending, not_finite};
+use crate::runner::model::VilaModel;
+use crate::tokenizer::PromptToken;
+use crate::work::{Spent, Work, timed};
+
+/// A prefill pass is closed when it has so many positions: enough for full speed, few enough to bound the memory of
+/// its activations.
+const PASS_POSITIONS: usize = 2048;
+
+/// A decode step of so many questions is no longer bound by reading the weights.
+const ROWS_ON_CPU: usize = 64;
+const ROWS_ON_CUDA: usize = 256;
+
+/// How much may be in flight.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Room {
+    /// Questions.
+    pub rows: usize,
+    /// Bytes of keys and values.
+    pub bytes: usize,
+}
+
+impl Room {
+    /// As many as pay on `device` where no number is given. On a CPU keys and values take half of what memory is free
+    /// now; on a GPU a failed allocation says how much fits.
+    pub fn choose(rows: Option<usize>, device: Device) -> Self {
+        let (paying, bytes) = match device {
+            Device::Cpu => (ROWS_ON_CPU, free_memory().map_or(usize::MAX, |free| free / 2)),
+            Device::Cuda(_) => (ROWS_ON_CUDA, usize::MAX),
+        };
+        Self {
+            rows: rows.unwrap_or(paying),
+            bytes,
+        }
+    }
+}
+
+/// Bytes that Linux could give without swapping.
+fn free_memory() -> Option<usize> {
+    let text = std::fs::read_to_string("/proc/meminfo").ok()?;
+    let line = text.lines().find_map(|line| line.strip_prefix("MemAvailable:"))?;
+    let kibibytes: usize = line.trim().strip_suffix("kB")?.trim().parse().ok()?;
+    Some(kibibytes * 1024)
+}
+
+/// One question of a group, tokenised.
+#[derive(Debug, Clone)]
+pub struct Prompt {
+    /// Comes back with the answer.
+    pub ticket: usize,
+    /// The prompt before splicing.
+    pub tokens: Rc<[PromptToken]>,
+    /// When to stop.
+    pub limits: GenerationLimits,
+}
+
+/// What became of a question: its generation, or why it has none.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Outcome {
+    /// Of its [`Prompt`].
+    pub ticket: usize,
+    /// Generated ids, or the reason.
+    pub result: Result<Generation, String>,
+}
+
+/// Questions that wait, of one group.
+struct Piece {
+    prefix: Option<Rc<Prefix>>,
+    questions: VecDeque<Question>,
+}
+
+/// What the prompts of a group begin with.
+struct Prefix {
+    tokens: usize,
+    positions: usize,
+    /// Its keys and values, once a pass has computed them.
+    segment: OnceCell<Rc<Segment>>,
+}
+
+/// Answers groups of questions with one model.
+pub struct Engine<'a> {
+    model: &'a mut VilaModel,
+    room: Room,
+    exactness: Exactness,
+    spread: &'a mut Spread,
+    waiting: VecDeque<Piece>,
+    cohorts: Vec<Cohort>,
+    /// What a failed allocation puts back among the waiting.
+    in_flight: BTreeMap<usize, (Question, Option<Rc<Prefix>>)>,
+    done: Vec<Outcome>,
+    /// Counts so far.
+    pub work: Work,
+    /// Seconds so far.
+    pub spent: Spent,
+}
+
+impl<'a> Engine<'a> {
+    /// Nothing asked yet. `spread` is what earlier runs have measured; it learns from this one.
+    pub fn new(model: &'a mut VilaModel, room: Room, exactness: Exactness, spread: &'a mut Spread) -> Self {
+        Self {
+            model,
+            room,
+            exactness,
+            spread,
+            waiting: VecDeque::new(),
+            cohorts: Vec::new(),
+            in_flight: BTreeMap::new(),
+            done: Vec::new(),
+            work: Work::default(),
+            spent: Spent::default(),
+        }
+    }
+
+    /// Whether another group would fill a batch that is not full yet.
+    pub fn is_hungry(&self) -> bool {
+        let waiting: usize = self.waiting.iter().map(|piece| piece.questions.len()).sum();
+        waiting + self.live() < self.room.rows
+    }
+
+    /// Whether every question has its outcome.
+    pub fn is_idle(&self) -> bool {
+        self.waiting.is_empty() && self.cohorts.is_empty() && self.done.is_empty()
+    }
+
+    /// The rows that take a picture's place, `[1, rows, H]`, of normalised pixels.
+    pub fn encode(&mut self, pixels: &[f32]) -> Result<Tensor, AnswerError> {
+        let features = timed(&mut self.spent.tower, || self.model.tower_features(pixels))?;
+        self.work.tower_forwards += 1;
+        timed(&mut self.spent.projector, || self.model.project(&features))
+    }
+
+    /// Takes the questions of one group, whose markers stand for `pictures`.
+    pub fn submit(&mut self, prompts: Vec<Prompt>, pictures: &Rc<[Tensor]>) -> Result<(), TorchError> {
+        let mut questions = Vec::with_capacity(prompts.len());
+        for prompt in prompts {
+            match self.question(prompt, pictures)? {
+                Ok(question) => questions.push(question),
+                Err(outcome) => self.done.push(outcome),
+            }
+        }
+        // A prompt that was cut has no beginning in common with those that were not.
+        let (cut, mut whole): (Vec<_>, Vec<_>) = questions.into_iter().partition(|question| question.truncated);
+        let prefix = prefix_of(&whole).map(Rc::new);
+        if prefix.is_some() {
+            let questions = std::mem::take(&mut whole).into();
+            self.waiting.push_back(Piece { prefix, questions });
+        }
+        for question in whole.into_iter().chain(cut) {
+            self.waiting.push_back(Piece {
+                prefix: None,
+                questions: VecDeque::from([question]),
+            });
+        }
+        Ok(())
+    }
+
+    fn question(&self, prompt: Prompt, pictures: &Rc<[Tensor]>) -> Result<Result<Question, Outcome>, TorchError> {
+        let ticket = prompt.ticket;
+        let splice = match self.model.splice(&prompt.tokens, pictures) {
+            Ok(splice) => splice,
+            Err(AnswerError::Sample(reason)) => {
+                return Ok(Err(Outcome {
+                    ticket,
+                    result: Err(reason),
+                }));
+            }
+            Err(AnswerError::Torch(error)) => return Err(error),
+        };
+        let question = Question {
+            ticket,
+            tokens: prompt.tokens,
+            pictures: Rc::clone(pictures),
+            limits: prompt.limits,
+            prompt_positions: splice.length,
+            truncated: splice.truncated,
+        };
+        Ok(match ending(&[], &[], question.limits) {
+            None => Ok(question),
+            Some(finish) => Err(Outcome {
+                ticket,
+                result: Ok(question.generation(Vec::new(), finish)),
+            }),
+        })
+    }
+
+    /// Does the next piece of work, a prefill pass or a decode step; gives the outcomes that are known by then.
+    pub fn step(&mut self) -> Result<Vec<Outcome>, TorchError> {
+        let _guard = tch::no_grad_guard();
+        match self.advance() {
+            Err(AnswerError::Torch(error)) if error.is_out_of_memory() && self.room.rows > 1 => self.retreat(),
+            Err(AnswerError::Torch(error)) => return Err(error),
+            // Questions are checked when they are submitted.
+            Err(AnswerError::Sample(reason)) => return Err(TorchError(reason)),
+            Ok(()) => {}
+        }
+        Ok(std::mem::take(&mut self.done))
+    }
+
+    fn advance(&mut self) -> Result<(), AnswerError> {
+        let earlier = self.cohorts.len();
+        if self.prefill()? {
+            self.take_tokens(earlier)
+        } else if self.cohorts.is_empty() {
+            Ok(())
+        } else {
+            self.decode()?;
+            self.take_tokens(0)
+        }
+    }
+
+    /// Prefills as much as there is room for, as new cohorts; whether there was anything to prefill.
+    fn prefill(&mut self) -> Result<bool, AnswerError> {
+        let start = Instant::now();
+        let (mut rows, mut bytes) = (self.live(), self.kv_bytes());
+        let mut pass = Pass::new(self.model.llama());
+        let mut prefixes = Vec::new();
+        while let Some(piece) = self.waiting.front_mut() {
+            let fitting = piece.fitting(self.model, self.room, rows, bytes, pass.positions());
+            if fitting == 0 {
+                break;
+            }
+            rows += fitting;
+            bytes += piece.bytes(self.model, fitting);
+            let questions: Vec<Question> = piece.questions.drain(..fitting).collect();
+            for question in &questions {
+                self.work.prompt_positions += question.prompt_positions;
+                self.in_flight
+                    .insert(question.ticket, (question.clone(), piece.prefix.clone()));
+            }
+            prefixes.push(piece.prefix.clone());
+            add(&mut pass, self.model, piece.prefix.as_deref(), questions)?;
+            if !piece.questions.is_empty() {
+                break;
+            }
+            self.waiting.pop_front();
+        }
+        if pass.positions() == 0 {
+            return Ok(false);
+        }
+        self.work.prefill_passes += 1;
+        self.work.prefilled += pass.positions();
+        let cohorts = pass.run()?;
+        for (cohort, prefix) in cohorts.iter().zip(prefixes) {
+            if let (Some(segment), Some(prefix)) = (&cohort.segment, prefix) {
+                let _known_before = prefix.segment.set(Rc::clone(segment));
+            }
+        }
+        self.cohorts.extend(cohorts);
+        self.spent.prefill += start.elapsed().as_secs_f64();
+        Ok(true)
+    }
+
+    /// One decode step of everything in flight.
+    fn decode(&mut self) -> Result<(), AnswerError> {
+        let start = Instant::now();
+        self.work.decode_steps += 1;
+        self.work.decoded += self.live();
+        cohort::decode(self.model.llama(), &mut self.cohorts)?;
+        self.spent.steps += start.elapsed().as_secs_f64();
+        Ok(())
+    }
+
+    /// Chooses the next token of every row of the cohorts from `start` on and lets those go that are done.
+    fn take_tokens(&mut self, start: usize) -> Result<(), AnswerError> {
+        self.work.kv_bytes = self.work.kv_bytes.max(self.kv_bytes());
+        let mut gone = Vec::new();
+        for cohort in self.cohorts.iter_mut().skip(start) {
+            let (model, exactness, spread) = (&*self.model, self.exactness, &*self.spread);
+            gone.extend(cohort.release(|row| row.goes_on(model, exactness, spread))?);
+        }
+        self.cohorts.retain(|cohort| !cohort.rows.is_empty());
+        for row in gone {
+            let result = self.conclude(&row)?;
+            self.in_flight.remove(&row.question.ticket);
+            self.done.push(Outcome {
+                ticket: row.question.ticket,
+                result,
+            });
+        }
+        Ok(())
+    }
+
+    /// The outcome of a row that has left its batch.
+    fn conclude(&mut self, row: &Row) -> Result<Result<Generation, String>, AnswerError> {
+        let covered = self.spread.covers(row.ids.len());
+        let settled = row.is_settled(self.model, self.spread);
+        let in_batch = || match ending(&row.ids, self.model.eos(), row.question.limits) {
+            Some(finish) if row.is_finite() => Ok(row.question.generation(row.ids.clone(), finish)),
+            _ => Err(not_finite(row.ids.split_last().map_or(&[], |(_, before)| before))),
+        };
+        match self.exactness {
+            Exactness::Exact if covered && settled => Ok(in_batch()),
+            Exactness::Fast if covered => Ok(in_batch()),
+            Exactness::Exact => {
+                if covered {
+                    self.work.close += 1;
+                }
+                self.ask_alone(row)
+            }
+            Exactness::Fast => {
+                let said = in_batch();
+                let _compared = self.ask_alone(row)?;
+                Ok(said)
+            }
+        }
+    }
+
+    /// Asks the question of `row` from scratch and learns from the difference.
+    fn ask_alone(&mut self, row: &Row) -> Result<Result<Generation, String>, AnswerError> {
+        let question = &row.question;
+        let mut comparison = Comparison::with(&row.choices);
+        let mut spent = 0.0;
+        let alone = timed(&mut spent, || {
+            let mut watch = |ids: &[u32], logits: &Tensor| comparison.step(ids, logits);
+            self.model
+                .generate_watched(&question.tokens, &question.pictures, question.limits, &mut watch)
+        });
+        self.spent.alone += spent;
+        self.work.measured += 1;
+        let alone = match alone {
+            Ok(generation) => generation,
+            Err(AnswerError::Sample(reason)) => return Ok(Err(reason)),
+            Err(error) => return Err(error),
+        };
+        self.spread.learn(comparison.moved, row.ids.len().max(alone.ids.len()));
+        if !alone.ids.starts_with(&row.ids) {
+            self.work.differing += 1;
+        }
+        Ok(Ok(alone))
+    }
+
+    /// After a failed allocation: half as much at once, and everything in flight from its beginning.
+    fn retreat(&mut self) {
+        self.room.rows /= 2;
+        self.room.bytes /= 2;
+        self.cohorts.clear();
+        for (question, prefix) in std::mem::take(&mut self.in_flight).into_values().rev() {
+            self.work.prompt_positions -= question.prompt_positions;
+            match self.waiting.front_mut() {
+                Some(piece) if prefix.is_some() && piece.is_behind(prefix.as_ref()) => {
+                    piece.questions.push_front(question);
+                }
+                _ => self.waiting.push_front(Piece {
+                    prefix,
+                    questions: VecDeque::from([question]),
+                }),
+            }
+        }
+    }
+
+    fn live(&self) -> usize {
+        self.cohorts.iter().map(|cohort| cohort.rows.len()).sum()
+    }
+
+    /// Bytes of keys and values in flight, every shared segment once.
+    fn kv_bytes(&self) -> usize {
+        let mut segments: Vec<&Rc<Segment>> = Vec::new();
+        for segment in self.cohorts.iter().filter_map(|cohort| cohort.segment.as_ref()) {
+            if !segments.iter().any(|known| Rc::ptr_eq(known, segment)) {
+                segments.push(segment);
+            }
+        }
+        let shared: usize = segments.iter().map(|segment| segment.bytes()).sum();
+        let own: usize = self.cohorts.iter().map(|cohort| cohort.cache.bytes()).sum();
+        shared + own
+    }
+}
+
+impl Row {
+    /// Whether it needs another token.
+    fn goes_on(&self, model: &VilaModel, exactness: Exactness, spread: &Spread) -> bool {
+        let is_over = ending(&self.ids, model.eos(), self.question.limits).is_some() || !self.is_finite();
+        // Once its answer is in doubt, the batch's is of no use; while nothing can be judged, it is for measuring.
+        let is_doubtful =
+            exactness == Exactness::Exact && spread.covers(self.ids.len()) && !self.is_settled(model, spread);
+        !is_over && !is_doubtful
+    }
+
+    fn is_settled(&self, model: &VilaModel, spread: &Spread) -> bool {
+        let dtype = model.placement().dtype;
+        self.choices.iter().all(|choice| spread.settles(choice, dtype))
+    }
+
+    fn is_finite(&self) -> bool {
+        self.choices.last().is_none_or(|choice| choice.logit.is_finite())
+    }
+}
+
+impl Question {
+    fn generation(&self, ids: Vec<u32>, finish: FinishReason) -> Generation {
+        Generation {
+            ids,
+            finish,
+            prompt_tokens: self.prompt_positions,
+            truncated: self.truncated,
+        }
+    }
+}
+
+/// What the prompts of a group begin with, if it is worth keeping.
+fn prefix_of(questions: &[Question]) -> Option<Prefix> {
+    let prompts: Vec<&[PromptToken]> = questions.iter().map(|question| &*question.tokens).collect();
+    let tokens = common_prefix(&prompts);
+    let (first, others) = prompts.split_first()?;
+    let is_text = |prompt: &&[PromptToken]| {
+        let mut behind = prompt.iter().skip(tokens);
+        behind.all(|token| matches!(token, PromptToken::Text(_)))
+    };
+    if others.is_empty() || tokens == 0 || !prompts.iter().all(is_text) {
+        return None;
+    }
+    // The pictures all stand in the prefix: what is left of a prompt is text, one position a token.
+    let positions = questions.first()?.prompt_positions - (first.len() - tokens);
+    Some(Prefix {
+        tokens,
+        positions,
+        segment: OnceCell::new(),
+    })
+}
+
+/// Adds questions of one group to a pass: all of them behind their prefix, or the only one.
+fn add(
+    pass: &mut Pass<'_>,
+    model: &VilaModel,
+    prefix: Option<&Prefix>,
+    questions: Vec<Question>,
+) -> Result<(), AnswerError> {
+    let embed = |question: &Question, positions: usize| {
+        let splice = model.splice(&question.tokens, &question.pictures)?;
+        splice.embed(model.llama(), &question.pictures, positions)
+    };
+    let Some(prefix) = prefix else {
+        for question in questions {
+            let embedded = embed(&question, question.prompt_positions)?;
+            pass.add_alone(embedded, question)?;
+        }
+        return Ok(());
+    };
+    let source = match (prefix.segment.get(), questions.first()) {
+        (Some(segment), _) => PrefixSource::Known(Rc::clone(segment)),
+        (None, Some(question)) => PrefixSource::New(embed(question, prefix.positions)?),
+        (None, None) => return Ok(()),
+    };
+    let id = |token: &PromptToken| match *token {
+        PromptToken::Text(id) => Some(i64::from(id)),
+        PromptToken::Picture(_) => None,
+    };
+    let own = |question: &Question| question.tokens.iter().skip(prefix.tokens).filter_map(id).collect();
+    let suffixes: Vec<Vec<i64>> = questions.iter().map(own).collect();
+    let trie = Trie::of(suffixes.iter().map(Vec::as_slice));
+    Ok(pass.add_shared(source, prefix.positions, &trie, questions)?)
+}
+
+impl Piece {
+    fn is_behind(&self, prefix: Option<&Rc<Prefix>>) -> bool {
+        match (&self.prefix, prefix) {
+            (Some(own), Some(other)) => Rc::ptr_eq(own, other),
+            _ => false,
+        }
+    }
+
+    /// How many of its questions go into a pass that has `positions` already, beside `rows` questions and `bytes` in
+    /// flight: as many as one pass takes of it, or none.
+    fn fitting(&self, model: &VilaModel, room: Room, rows: usize, bytes: usize, positions: usize) -> usize {
+        let all = self.questions.len().min(room.rows);
+        let suits = |count: &usize| self.bytes(model, *count) <= room.bytes && self.positions(*count) <= PASS_POSITIONS;
+        let count = (1..=all).rev().find(suits).unwrap_or(1);
+        let has_room = rows + count <= room.rows && bytes + self.bytes(model, count) <= room.bytes;
+        let joins = positions == 0 || positions + self.positions(count) <= PASS_POSITIONS;
+        // Where nothing is in flight something must go.
+        if rows == 0 || (has_room && joins) { count } else { 0 }
+    }
+
+    /// Positions that `count` of its questions add to a pass, at most.
+    fn positions(&self, count: usize) -> usize {
+        let (known, shared) = match &self.prefix {
+            Some(prefix) => (prefix.positions, prefix.segment.get().map_or(prefix.positions, |_| 0)),
+            None => (0, 0),
+        };
+        let own = self
+            .questions
+            .iter()
+            .take(count)
+            .map(|question| question.prompt_positions - known);
+        shared + own.sum::<usize>()
+    }
+
+    /// Bytes of keys and values that `count` of its questions take, at most.
+    fn bytes(&self, model: &VilaModel, count: usize) -> usize {
+        let room = |question: &Question| own_room(question.limits.max_new_tokens);
+        let answers: usize = self.questions.iter().take(count).map(room).sum();
+        (self.positions(count) + answers) * model.llama().bytes_per_position()
+    }
+}
+
+#[cfg(test)]
+mod tests;

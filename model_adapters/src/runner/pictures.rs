@@ -1,0 +1,115 @@
+//! Pictures made ready in the background: read, decoded and preprocessed while the model works.
+//!
+//! The queue is bounded by the asker: it orders the pictures of a few groups ahead and no more.
+
+use std::sync::mpsc::{Receiver, Sender, channel};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::thread::JoinHandle;
+
+use sha2::{Digest as _, Sha256};
+
+use crate::picture::{self, Preprocess};
+use crate::request::EncodedPicture;
+use crate::work::timed;
+
+/// SHA-256 of a picture file's bytes and of the preprocessing: equal where the tower sees the same pixels.
+pub type ContentHash = [u8; 32];
+
+/// A picture ready for the tower.
+#[derive(Debug)]
+pub struct ReadyPicture {
+    /// Of the file.
+    pub content: ContentHash,
+    /// Normalised, `[3, side, side]`.
+    pub pixels: Vec<f32>,
+    /// Seconds of reading and decoding.
+    pub decode: f64,
+    /// Seconds of preprocessing.
+    pub preprocess: f64,
+}
+
+/// A picture that will be ready, or why it will not.
+pub type Awaited = Receiver<Result<ReadyPicture, String>>;
+
+struct Job {
+    picture: EncodedPicture,
+    preprocess: Arc<Preprocess>,
+    answer: Sender<Result<ReadyPicture, String>>,
+}
+
+/// Threads that make pictures ready, in the order in which they were asked for.
+#[derive(Debug)]
+pub struct PictureThreads {
+    jobs: Option<Sender<Job>>,
+    threads: Vec<JoinHandle<()>>,
+}
+
+impl PictureThreads {
+    /// Starts `count` threads.
+    pub fn start(count: usize) -> Self {
+        let (jobs, queue) = channel::<Job>();
+        let queue = Arc::new(Mutex::new(queue));
+        let worker = |_| {
+            let queue = Arc::clone(&queue);
+            std::thread::spawn(move || {
+                loop {
+                    let job = queue.lock().unwrap_or_else(PoisonError::into_inner).recv();
+                    let Ok(job) = job else { break };
+                    // Nobody waits any more where a run was stopped.
+                    let _sent = job.answer.send(make_ready(&job.picture, &job.preprocess));
+                }
+            })
+        };
+        Self {
+            jobs: Some(jobs),
+            threads: (0..count).map(worker).collect(),
+        }
+    }
+
+    /// Asks for one more picture.
+    pub fn order(&self, picture: &EncodedPicture, preprocess: &Arc<Preprocess>) -> Awaited {
+        let (answer, awaited) = channel();
+        if let Some(jobs) = &self.jobs {
+            // Where all threads are gone, the asker sees a closed channel.
+            let _sent = jobs.send(Job {
+                picture: picture.clone(),
+                preprocess: Arc::clone(preprocess),
+                answer,
+            });
+        }
+        awaited
+    }
+}
+
+impl Drop for PictureThreads {
+    fn drop(&mut self) {
+        self.jobs = None;
+        for thread in self.threads.drain(..) {
+            let _ended = thread.join();
+        }
+    }
+}
+
+fn make_ready(picture: &EncodedPicture, preprocess: &Preprocess) -> Result<ReadyPicture, String> {
+    let (mut decode, mut preprocessing) = (0.0, 0.0);
+    let (content, decoded) = timed(&mut decode, || {
+        let bytes = (picture.read)()?;
+        let decoded = picture::decode(&bytes).map_err(|fault| fault.to_string());
+        let hash = Sha256::new()
+            .chain_update(format!("{preprocess:?}"))
+            .chain_update(&bytes);
+        Ok::<_, String>((hash.finalize().into(), decoded))
+    })?;
+    let pixels = decoded.and_then(|decoded| {
+        timed(&mut preprocessing, || {
+            let pixels = preprocess.pixels(&decoded).map_err(|fault| fault.to_string())?;
+            Ok(preprocess.normalise(&pixels))
+        })
+    });
+    Ok(ReadyPicture {
+        content,
+        pixels: pixels.map_err(|fault| format!("picture `{}`: {fault}", picture.key))?,
+        decode,
+        preprocess: preprocessing,
+    })
+}

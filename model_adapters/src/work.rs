@@ -1,0 +1,108 @@
+//! What answering took: counts, which tests assert to the last one, and seconds.
+
+use std::ops::AddAssign;
+use std::time::Instant;
+
+use serde::{Deserialize, Serialize};
+
+/// Counts that do not depend on the machine.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct Work {
+    /// Pictures encoded.
+    pub tower_forwards: usize,
+    /// Prefill passes.
+    pub prefill_passes: usize,
+    /// Positions prefilled.
+    pub prefilled: usize,
+    /// Positions of all prompts, as one question at a time prefills them.
+    pub prompt_positions: usize,
+    /// Decode steps.
+    pub decode_steps: usize,
+    /// Tokens that these steps fed.
+    pub decoded: usize,
+    /// Bytes of keys and values at most held at once.
+    pub kv_bytes: usize,
+    /// Questions answered alone as well, to measure what batching moves.
+    pub measured: usize,
+    /// Questions asked again alone because a choice was close.
+    pub close: usize,
+    /// Of the questions answered both ways, those whose tokens differed.
+    pub differing: usize,
+    /// Questions answered from an earlier equal one.
+    pub repeats: usize,
+}
+
+impl Work {
+    /// Positions of prompts that no prefill computed.
+    pub const fn positions_saved(&self) -> usize {
+        self.prompt_positions.saturating_sub(self.prefilled)
+    }
+}
+
+/// Seconds by stage. Reading and preprocessing go on beside the others.
+#[derive(Debug, Clone, Copy, PartialEq, Default, Serialize, Deserialize)]
+pub struct Spent {
+    /// Reading and decoding pictures, in the background.
+    pub decode: f64,
+    /// Preprocessing pictures, in the background.
+    pub preprocess: f64,
+    /// Waiting for pictures.
+    pub waiting: f64,
+    /// Tokenising prompts.
+    pub tokenise: f64,
+    /// Vision tower.
+    pub tower: f64,
+    /// Projector.
+    pub projector: f64,
+    /// Prefill passes.
+    pub prefill: f64,
+    /// Decode steps.
+    pub steps: f64,
+    /// Questions asked alone, whole.
+    pub alone: f64,
+}
+
+/// What answering took.
+#[derive(Debug, Clone, Copy, PartialEq, Default, Serialize, Deserialize)]
+pub struct Report {
+    /// Counts.
+    pub work: Work,
+    /// Seconds.
+    pub spent: Spent,
+}
+
+impl AddAssign for Report {
+    /// One stretch of asking after another.
+    fn add_assign(&mut self, other: Self) {
+        let (mine, theirs) = (&mut self.work, other.work);
+        mine.tower_forwards += theirs.tower_forwards;
+        mine.prefill_passes += theirs.prefill_passes;
+        mine.prefilled += theirs.prefilled;
+        mine.prompt_positions += theirs.prompt_positions;
+        mine.decode_steps += theirs.decode_steps;
+        mine.decoded += theirs.decoded;
+        mine.kv_bytes = mine.kv_bytes.max(theirs.kv_bytes);
+        mine.measured += theirs.measured;
+        mine.close += theirs.close;
+        mine.differing += theirs.differing;
+        mine.repeats += theirs.repeats;
+        let (mine, theirs) = (&mut self.spent, other.spent);
+        mine.decode += theirs.decode;
+        mine.preprocess += theirs.preprocess;
+        mine.waiting += theirs.waiting;
+        mine.tokenise += theirs.tokenise;
+        mine.tower += theirs.tower;
+        mine.projector += theirs.projector;
+        mine.prefill += theirs.prefill;
+        mine.steps += theirs.steps;
+        mine.alone += theirs.alone;
+    }
+}
+
+/// Runs `work` and adds what it took to `seconds`.
+pub fn timed<T>(seconds: &mut f64, work: impl FnOnce() -> T) -> T {
+    let start = Instant::now();
+    let result = work();
+    *seconds += start.elapsed().as_secs_f64();
+    result
+}
