@@ -39,6 +39,7 @@ fn passing_faults_are_tried_again() {
         assert_eq!(ran.status, 0, "{what}: {}", ran.stderr);
         assert!((total(&ran) == "50.00"), "{what}: {}", ran.stdout);
         assert_eq!(server.asked().len(), 8, "{what}");
+        assert_eq!(ran.stderr.matches("no reply: ").count(), 1, "{what}: {}", ran.stderr);
         assert_eq!(toy.transcript().len(), 6, "{what}");
     }
 }
