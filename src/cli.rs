@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 
 use benchmarks::{PromptStyle, Protocol, Task, UnknownName};
+use clap::builder::NonEmptyStringValueParser;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
 use crate::plan::Shard;
@@ -271,7 +272,7 @@ pub struct GradeArgs {
     #[arg(long, value_name = "URL")]
     pub judge: String,
     /// Model to ask there; the published MM-Vet scores are of `gpt-4-0613`
-    #[arg(long, value_name = "NAME")]
+    #[arg(long, value_name = "NAME", value_parser = NonEmptyStringValueParser::new())]
     pub judge_model: String,
     /// How often each answer is graded, for `mm-vet`; the score is the mean
     #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=100))]

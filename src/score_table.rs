@@ -27,14 +27,12 @@ pub fn write(out: &mut dyn Write, results: &Results) -> io::Result<()> {
         }
     }
     table(results).write_text(out)?;
-    let counts = [
-        (results.failed, "failed: asked, no answer, in no metric"),
-        (results.unanswered() - results.failed, "not answered: in no metric"),
-        (
-            results.truncated,
-            "prompts cut to the model's longest sequence, as the references do: scored as they are",
-        ),
-        (results.empty, "empty answers: have the value the protocol gives them"),
+    counts(results).iter().try_for_each(|line| writeln!(out, "{line}"))
+}
+
+/// What the metrics do not show: samples without an answer, answers that could not be read or graded.
+pub fn counts(results: &Results) -> Vec<String> {
+    let by_protocol = [
         (
             results.unparsed,
             "answers the protocol cannot read: have the value it gives them",
@@ -44,10 +42,25 @@ pub fn write(out: &mut dyn Write, results: &Results) -> io::Result<()> {
             "answers ungraded: a value over them lies between all of them 0 and all 1",
         ),
     ];
-    for (count, what) in counts.into_iter().filter(|(count, _)| *count > 0) {
-        writeln!(out, "{count} {what}")?;
-    }
-    Ok(())
+    [of_answers(results), said(&by_protocol)].concat()
+}
+
+/// Those that are the same under every protocol.
+fn of_answers(results: &Results) -> Vec<String> {
+    said(&[
+        (results.failed, "failed: asked, no answer, in no metric"),
+        (results.unanswered() - results.failed, "not answered: in no metric"),
+        (
+            results.truncated,
+            "prompts cut to the model's longest sequence, as the references do: scored as they are",
+        ),
+        (results.empty, "empty answers: have the value the protocol gives them"),
+    ])
+}
+
+fn said(counts: &[(usize, &str)]) -> Vec<String> {
+    let counts = counts.iter().filter(|(count, _)| *count > 0);
+    counts.map(|(count, what)| format!("{count} {what}")).collect()
 }
 
 /// One row a metric.
@@ -89,6 +102,11 @@ pub fn write_all(out: &mut dyn Write, columns: &[(Protocol, Result<Results, Stri
         }
     }
     side_by_side(columns).write_text(out)?;
+    if let Some(results) = columns.iter().find_map(|(_, column)| column.as_ref().ok()) {
+        for line in of_answers(results) {
+            writeln!(out, "{line}")?;
+        }
+    }
     for (protocol, column) in columns {
         match column {
             Ok(results) => {

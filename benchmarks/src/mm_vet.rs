@@ -235,7 +235,7 @@ impl Dataset for MmVetData {
     }
 
     fn judge(&self) -> Option<Judge> {
-        self.grades.as_ref()?.judge()
+        self.grades.as_ref().map(Grades::judge)
     }
 
     fn export(&self, answers: &[Option<String>]) -> Result<Export, DataError> {

@@ -251,7 +251,7 @@ impl Dataset for MmBenchData {
     }
 
     fn judge(&self) -> Option<Judge> {
-        self.matches.as_ref().map(Matches::judge)
+        self.matches.as_ref()?.judge()
     }
 
     fn export(&self, answers: &[Option<String>]) -> Result<Export, DataError> {

@@ -217,6 +217,9 @@ fn own_line(results: &Results, id: &str, record: &MetricRecord) -> Line {
     if results.partial {
         remarks.push(format!("partial: {} of {} answered", results.answered, results.n));
     }
+    if results.unparsed > 0 {
+        remarks.push(format!("{} answers the protocol cannot read", results.unparsed));
+    }
     if let Some(judge) = &results.judge {
         remarks.push(format!("judged by {}", judge.name));
     }

@@ -149,7 +149,13 @@ fn print(format: ScoreFormat, results: &Results) -> std::io::Result<()> {
     let mut out = std::io::stdout().lock();
     match format {
         ScoreFormat::Table => score_table::write(&mut out, results),
-        ScoreFormat::Csv => score_table::table(results).write_csv(&mut out),
+        ScoreFormat::Csv => {
+            // The table has no place for them.
+            for line in score_table::counts(results) {
+                eprintln!("{}: {line}", results.task);
+            }
+            score_table::table(results).write_csv(&mut out)
+        }
         ScoreFormat::Json => {
             serde_json::to_writer_pretty(&mut out, results)?;
             writeln!(out)

@@ -1,6 +1,7 @@
 //! Many judgements at once: so many calls in flight, each reply on disk before the next call, failures tried again
 //! with patience, a stop when nothing gets through.
 
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -68,6 +69,8 @@ pub struct Asker {
     interrupt: Interrupt,
     /// No call before this: the server asked one of them to wait.
     not_before: Mutex<Option<Instant>>,
+    /// Whether the user has heard of a call that is tried again; once is enough.
+    told: AtomicBool,
 }
 
 impl Asker {
@@ -79,6 +82,7 @@ impl Asker {
             transcript: Mutex::new(transcript),
             interrupt,
             not_before: Mutex::new(None),
+            told: AtomicBool::new(false),
         }
     }
 
@@ -186,7 +190,13 @@ impl Asker {
                     let tries = attempt + 1;
                     return Ok(Err(Missing::Failed(format!("{why} (tried {tries} times)"))));
                 }
-                Err(Failure::Passing { after, .. }) => {
+                Err(Failure::Passing { why, after }) => {
+                    if !self.told.swap(true, Ordering::Relaxed) {
+                        eprintln!(
+                            "no reply: {why}; such calls are tried again, up to {} times each",
+                            self.patience.retries
+                        );
+                    }
                     let pause = self.patience.pause(attempt, after);
                     if after.is_some() {
                         self.hold_all(pause);

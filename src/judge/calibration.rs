@@ -1,12 +1,28 @@
 //! How a judge's grades differ from those that another gave the same answers.
 
-use benchmarks::{Metric, MetricId, Ratio, Score, Term};
-use serde::{Deserialize, Serialize};
+use benchmarks::{Metric, MetricId, Ratio, Score, Task, Term};
+use serde::Serialize;
 
 use crate::statistics::uncertainty;
+use crate::table::{Table, left, right};
+
+/// `calibration_<judge>.json`. See `results/FORMATS.md` for every field.
+#[derive(Debug, Serialize)]
+pub struct Calibration<'a> {
+    /// Version of this document.
+    pub format: u32,
+    /// Benchmark.
+    pub task: Task,
+    /// The judge that was measured.
+    pub judge: &'a str,
+    /// How often it graded each answer.
+    pub runs: u32,
+    /// One entry a grade file.
+    pub comparisons: &'a [Comparison],
+}
 
 /// A judge beside a reference, over the answers that both graded. Scores in points: 100 times the mean grade.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Comparison {
     /// The grade file that it is compared with.
     pub reference: String,
@@ -72,6 +88,39 @@ impl Comparison {
             mean_difference: percent(mean(|pair| (pair.1 - pair.2).abs())),
         }
     }
+}
+
+/// One row a grade file.
+pub fn table(comparisons: &[Comparison]) -> Table {
+    let mut table = Table::new(&[
+        left("reference"),
+        right("n"),
+        right("reference score"),
+        right("judge's score"),
+        right("shift"),
+        right("95 % interval"),
+        right("mean difference"),
+        right("correlation"),
+        right("equal, %"),
+        right("ungraded"),
+    ]);
+    let two = |value: Option<f64>| value.map_or_else(|| "–".to_owned(), |value| format!("{value:.2}"));
+    for row in comparisons {
+        let interval = row.ci95.map(|(low, high)| format!("{low:+.2} to {high:+.2}"));
+        table.row([
+            row.reference.clone(),
+            row.n.to_string(),
+            two(row.reference_score),
+            two(row.judge_score),
+            row.shift.map_or_else(|| "–".to_owned(), |shift| format!("{shift:+.2}")),
+            interval.unwrap_or_default(),
+            two(row.mean_difference),
+            two(row.correlation),
+            two(row.equal),
+            row.ungraded.to_string(),
+        ]);
+    }
+    table
 }
 
 /// The mean difference as a metric, whose uncertainty is that of any other: questions about one picture stand

@@ -2,8 +2,8 @@
 //!
 //! What is asked and how replies are read is the benchmark's ([`benchmarks::Judgement`]). Here: where the server is
 //! ([`endpoint`]), its key ([`key`]), one call ([`client`]), trying again ([`patience`]), many judgements at once
-//! ([`asking`]), every reply on disk ([`transcript`]), what it will cost ([`estimate`]), and how a judge compares with
-//! another ([`calibration`]).
+//! ([`asking`]), every reply on disk ([`transcript`]), what it will cost ([`estimate`]), all of it for one set of
+//! answers ([`session`]), and how a judge compares with another ([`calibration`]).
 
 pub mod asking;
 pub mod calibration;
@@ -12,4 +12,5 @@ pub mod endpoint;
 pub mod estimate;
 pub mod key;
 pub mod patience;
+pub mod session;
 pub mod transcript;

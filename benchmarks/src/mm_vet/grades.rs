@@ -103,15 +103,22 @@ impl Grades {
         }
     }
 
-    /// Who graded; `None` where the file does not say.
-    pub(super) fn judge(&self) -> Option<Judge> {
+    /// Who graded, as far as the file says.
+    pub(super) fn judge(&self) -> Judge {
         let published = |name: &String| PUBLISHED_GRADERS.contains(&name.as_str());
-        let remark = (!self.judges.iter().all(published))
-            .then(|| "published MM-Vet scores were graded by GPT-4 (gpt-4-0613): not comparable with them".to_owned());
-        (!self.judges.is_empty()).then(|| Judge {
-            name: self.judges.join(", "),
-            remark,
-        })
+        let (name, remark) = if self.judges.is_empty() {
+            let remark = "the grade file does not name its grader: not comparable with scores by GPT-4";
+            ("unknown".to_owned(), Some(remark))
+        } else if self.judges.iter().all(published) {
+            (self.judges.join(", "), None)
+        } else {
+            let remark = "published MM-Vet scores were graded by GPT-4 (gpt-4-0613): not comparable with them";
+            (self.judges.join(", "), Some(remark))
+        };
+        Judge {
+            name,
+            remark: remark.map(str::to_owned),
+        }
     }
 }
 
@@ -193,14 +200,14 @@ mod tests {
             let entry = serde_json::json!({"v1_0": {"model": models, "content": ["1"], "score": [1.0]}});
             read(&entry.to_string()).unwrap().judge()
         };
-        assert_eq!(judge(&[]), None);
         for (models, name, comparable) in [
+            (vec![], "unknown", false),
             (vec!["gpt-4"], "gpt-4", true),
             (vec!["gpt-4-0613", "gpt-4"], "gpt-4-0613, gpt-4", true),
             (vec!["gpt-4o"], "gpt-4o", false),
             (vec!["gpt-4", "qwen"], "gpt-4, qwen", false),
         ] {
-            let judge = judge(&models).unwrap();
+            let judge = judge(&models);
             assert_eq!((judge.name.as_str(), judge.remark.is_none()), (name, comparable));
         }
     }

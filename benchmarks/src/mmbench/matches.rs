@@ -40,6 +40,8 @@ struct Match {
 #[derive(Debug)]
 pub(super) struct Matches {
     judge: String,
+    /// How many answers it was asked about.
+    asked: usize,
     by_row: HashMap<usize, (String, Letter)>,
 }
 
@@ -88,8 +90,12 @@ impl Matches {
             let letter = *known.ok_or_else(|| fault("its letter is no option of the row, nor Z; match it again"))?;
             by_row.insert(row, (entry.answer_sha256, letter));
         }
-        let judge = document.judge;
-        Ok((Self { judge, by_row }, file))
+        let matches = Self {
+            judge: document.judge,
+            asked: seen.len(),
+            by_row,
+        };
+        Ok((matches, file))
     }
 
     /// The option that the judge found in `answer` to `row`, `Z` where it found none; `None` where it was not asked
@@ -104,21 +110,22 @@ impl Matches {
     pub(super) fn of(letters: impl Iterator<Item = (usize, String, Letter)>) -> Self {
         Self {
             judge: "test".to_owned(),
+            asked: 0,
             by_row: letters
                 .map(|(row, answer, letter)| (row, (digest(&answer), letter)))
                 .collect(),
         }
     }
 
-    /// Who matched.
-    pub(super) fn judge(&self) -> Judge {
-        Judge {
+    /// Who matched; `None` where there was nothing to match.
+    pub(super) fn judge(&self) -> Option<Judge> {
+        (self.asked > 0).then(|| Judge {
             name: self.judge.clone(),
             remark: (!self.by_row.is_empty()).then(|| {
                 "the matcher's wording is ours: answers that it resolved may be read otherwise by the organisers'"
                     .to_owned()
             }),
-        }
+        })
     }
 }
 
@@ -212,7 +219,7 @@ mod tests {
         assert_eq!(letters, [Some(Letter::B), None, Some(Letter::Z)]);
         // Another answer than the one that was matched.
         assert_eq!(matches.letter(0, "a mug"), None);
-        assert_eq!(matches.judge().name, "qwen");
+        assert_eq!(matches.judge().unwrap().name, "qwen");
     }
 
     #[test]
