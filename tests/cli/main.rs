@@ -1,10 +1,12 @@
 //! The command as users run it: what it prints, writes and returns, on good and on bad input.
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 
+mod bad_input;
 mod bench;
 #[cfg(feature = "libtorch")]
 mod checkpoint;
 mod command;
 mod export;
+mod prompts;
 mod run;
 mod score;
