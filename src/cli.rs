@@ -360,6 +360,9 @@ pub struct DataCheckArgs {
     /// Benchmarks to look at, separated by commas; default: all whose data are there
     #[arg(long, value_name = "TASKS", value_parser = tasks)]
     pub tasks: Option<TaskList>,
+    /// Which split; default: that of the papers, else what is there
+    #[arg(long, value_name = "S")]
+    pub split: Option<String>,
     /// Where pictures are looked for after the layout's own places
     #[arg(long, value_name = "DIR")]
     pub images: Option<PathBuf>,

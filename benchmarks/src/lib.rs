@@ -4,6 +4,8 @@
 //! source, constants, types, load, prompt, parse, score, tests. [`REGISTRY`] lists them; adding one is a file
 //! and a line there.
 
+#[cfg(test)]
+mod bad_tables;
 mod benchmark;
 mod error;
 mod export;

@@ -55,10 +55,16 @@ const QUESTIONS: usize = 218;
 const SPLIT: &str = "all";
 
 /// Released files that are known by their hash (section 10 of the page).
-const KNOWN_FILES: &[KnownFile] = &[KnownFile {
-    sha256: "6eced3121b986509",
-    what: "MM-Vet's `mm-vet.json`, 218 questions",
-}];
+const KNOWN_FILES: &[KnownFile] = &[
+    KnownFile {
+        sha256: "6eced3121b986509",
+        what: "MM-Vet's `mm-vet.json`, 218 questions",
+    },
+    KnownFile {
+        sha256: "ac90c438b58fa867",
+        what: "LLaVA's question file, 218 questions",
+    },
+];
 
 /// The benchmark.
 #[derive(Debug)]

@@ -40,6 +40,9 @@ const OPENING: u64 = 1 << 16;
 /// How every ZIP archive begins, and so a workbook.
 const ARCHIVE: &[u8] = b"PK\x03\x04";
 
+const UNKNOWN_FORMAT: &str = "no prediction file of a known format; they are JSON Lines, a JSON array or object, \
+                              `.xlsx`, and tab-separated values with `index` and `prediction`";
+
 const BYTE_ORDER_MARK: &[u8] = b"\xEF\xBB\xBF";
 
 /// By what a prediction names its sample.
@@ -133,7 +136,8 @@ impl PredictionFile {
                 None => json_lines::read(path),
             },
             _ if sheet::is_header(String::from_utf8_lossy(first_line).trim_end()) => sheet::tab_separated(path),
-            _ => json_lines::read(path),
+            None => json_lines::read(path),
+            Some(_) => Err(DataError::line(path, 1, UNKNOWN_FORMAT)),
         }
     }
 }

@@ -37,6 +37,12 @@ pub fn run(args: &ExportArgs) -> Result<Exit, Fault> {
         DataError::Unfaithful(_) => Fault::Bug(error.to_string()),
         error => Fault::Data(error),
     })?;
+    if matches!(export, Export::Folder(_)) && std::fs::read_dir(&args.out).is_ok_and(|mut held| held.next().is_some()) {
+        return Err(Fault::User(format!(
+            "`{}` holds files already; name a new folder with --out",
+            args.out.display()
+        )));
+    }
     match &export {
         Export::File(bytes) => artefact::write(&args.out, |out| out.write_all(bytes))?,
         Export::Folder(files) => artefact::write_folder(&args.out, files)?,

@@ -1,6 +1,8 @@
 //! The command as users run it: what it prints, writes and returns, on good and on bad input.
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 
+mod bad_input;
+mod bench;
 #[cfg(feature = "libtorch")]
 mod checkpoint;
 mod command;
@@ -10,5 +12,6 @@ mod export;
 mod grade;
 mod judge_server;
 mod leaderboard;
+mod prompts;
 mod run;
 mod score;

@@ -124,7 +124,10 @@ fn faults_name_the_line_and_what_was_expected() {
             "{\"id\": \"a\", \"answer\": \"\"}\n{\"question_id\": 1, \"text\": \"\"}",
             "`FILE`, line 2: one of LLaVA answers, the lines before are vila-bench predictions".to_owned(),
         ),
-        ("no JSON", "`FILE`, line 1: not a JSON object".to_owned()),
+        (
+            "no JSON",
+            "`FILE`, line 1: no prediction file of a known format".to_owned(),
+        ),
     ];
     for (content, expected) in cases {
         let error = read(content).unwrap_err();
