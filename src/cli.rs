@@ -34,7 +34,7 @@ pub enum Command {
     /// Show what the loader sees in a checkpoint, without loading weights
     Inspect(InspectArgs),
     /// Check this machine: libtorch, devices, threads, memory, folders
-    Doctor,
+    Doctor(DoctorArgs),
     /// Run the checkpoint, pictures and questions that the repository ships
     Demo(DemoArgs),
 }
@@ -300,6 +300,17 @@ pub struct InspectArgs {
     /// Checkpoint folder
     #[arg(value_name = "CKPT")]
     pub checkpoint: PathBuf,
+}
+
+#[derive(Debug, Args)]
+pub struct DoctorArgs {
+    /// Compare this machine and build with the references: pixels, prompts, tokens and answers of the shipped tiny
+    /// checkpoints; with --reference also the hidden states of CKPT, layer by layer
+    #[arg(long, value_name = "CKPT", num_args = 0..=1)]
+    pub parity: Option<Option<PathBuf>>,
+    /// What a reference program computed on CKPT, written by `tests/oracle/dump.py`
+    #[arg(long, value_name = "DUMP", requires = "parity")]
+    pub reference: Option<PathBuf>,
 }
 
 #[derive(Debug, Args)]

@@ -64,10 +64,14 @@ fn write(out: &mut dyn Write, checkpoint: &Checkpoint, tokenizer: &Tokenizer) ->
         "Llama, {} layers of {}, {} heads ({} key/value), vocabulary {}",
         llama.layers, llama.hidden_size, llama.heads, llama.kv_heads, llama.vocabulary
     );
-    let vision = format!(
+    let mut vision = format!(
         "{}, {} px, patch {}, state {} of {}",
         tower.kind, tower.image_size, tower.patch_size, tower.select_state, tower.layers
     );
+    if let Some(s2) = &tower.s2 {
+        let scales: Vec<String> = s2.sides().iter().map(ToString::to_string).collect();
+        vision += &format!(", S2 at {}", scales.join(" and "));
+    }
     row(&mut table, "vision tower", vision, &seen.tower);
     row(
         &mut table,

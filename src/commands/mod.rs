@@ -24,7 +24,7 @@ pub fn run(command: Command) -> Result<Exit, Fault> {
         Command::Data(DataCommand::Check(args)) => data::check(&args),
         Command::Leaderboard(args) => leaderboard::run(&args),
         Command::Inspect(args) => inspect::run(&args),
-        Command::Doctor => doctor::run(),
+        Command::Doctor(args) => doctor::run(&args),
         Command::Demo(args) => demo::run(&args),
     }
 }

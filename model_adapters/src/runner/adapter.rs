@@ -131,6 +131,15 @@ impl VilaAdapter {
             .map_err(|error| AnswerError::Sample(error.to_string()))
     }
 
+    /// The tower's input, `[3, side, side]`, of a decoded picture.
+    ///
+    /// # Errors
+    ///
+    /// [`picture::PictureFault`] where it is too small or too long.
+    pub fn pixels_of(&self, decoded: &picture::RgbPicture) -> Result<Vec<f32>, picture::PictureFault> {
+        Ok(self.preprocess.normalise(&self.preprocess.pixels(decoded)?))
+    }
+
     fn answer_one(&mut self, request: &Request) -> Result<Generated, AnswerError> {
         let tokens = self.prompt_tokens(request)?;
         let pictures = self.encode(&Message::unchecked(request).pictures)?;
@@ -165,9 +174,8 @@ impl VilaAdapter {
 
     fn pixels(&self, picture: &EncodedPicture) -> Result<Vec<f32>, AnswerError> {
         let bytes = (picture.read)().map_err(AnswerError::Sample)?;
-        let pixels = picture::decode(&bytes).and_then(|decoded| self.preprocess.pixels(&decoded));
-        let pixels = pixels.map_err(|fault| AnswerError::Sample(format!("picture `{}`: {fault}", picture.key)))?;
-        Ok(self.preprocess.normalise(&pixels))
+        let pixels = picture::decode(&bytes).and_then(|decoded| self.pixels_of(&decoded));
+        pixels.map_err(|fault| AnswerError::Sample(format!("picture `{}`: {fault}", picture.key)))
     }
 }
 
