@@ -9,6 +9,7 @@ mod cli;
 mod commands;
 mod exit;
 mod fault;
+mod fingerprint;
 mod hash;
 mod interrupt;
 mod journal;

@@ -5,5 +5,7 @@
 mod checkpoint;
 mod command;
 mod export;
+#[cfg(feature = "libtorch")]
+mod layouts;
 mod run;
 mod score;
