@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use benchmarks::{PromptStyle, Protocol, Task, UnknownName};
 use clap::builder::NonEmptyStringValueParser;
 use clap::{Args, Parser, Subcommand, ValueEnum};
+use model_adapters::checkpoint::OpenSettings;
 
 use crate::plan::Shard;
 
@@ -44,7 +45,7 @@ pub enum Command {
     /// Show what the loader sees in a checkpoint, without loading weights
     Inspect(InspectArgs),
     /// Check this machine: libtorch, devices, threads, memory, folders
-    Doctor,
+    Doctor(DoctorArgs),
     /// Run the checkpoint, pictures and questions that the repository ships
     Demo(DemoArgs),
 }
@@ -65,9 +66,11 @@ pub enum Listing {
 
 #[derive(Debug, Clone, Args)]
 pub struct RunArgs {
-    /// Checkpoint folder; for `--adapter replay` a prediction file
+    /// Checkpoint folder or the id of a model in the local hub cache; for `--adapter replay` a prediction file
     #[arg(long, value_name = "CKPT")]
     pub model: PathBuf,
+    #[command(flatten)]
+    pub checkpoint: CheckpointArgs,
     /// What answers: `auto` takes `replay` for a file and the checkpoint's own kind for a folder
     #[arg(long, value_enum, default_value = "auto")]
     pub adapter: AdapterKind,
@@ -132,6 +135,27 @@ pub struct RunArgs {
     /// Start anew; the old journal is kept beside the new one
     #[arg(long)]
     pub fresh: bool,
+}
+
+/// How a checkpoint is opened.
+#[derive(Debug, Clone, Default, Args)]
+pub struct CheckpointArgs {
+    /// Folder of the vision tower, where a checkpoint only names it and it is not in the local hub cache
+    #[arg(long, value_name = "DIR")]
+    pub vision_tower: Option<PathBuf>,
+    /// Ignore tensors that the checkpoint's configuration does not know
+    #[arg(long)]
+    pub allow_extra_tensors: bool,
+}
+
+impl CheckpointArgs {
+    /// The same for the loader.
+    pub fn settings(&self) -> OpenSettings {
+        OpenSettings {
+            vision_tower: self.vision_tower.clone(),
+            allow_extra_tensors: self.allow_extra_tensors,
+        }
+    }
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -475,9 +499,22 @@ pub struct BaselineArgs {
 
 #[derive(Debug, Args)]
 pub struct InspectArgs {
-    /// Checkpoint folder
+    /// Checkpoint folder or the id of a model in the local hub cache
     #[arg(value_name = "CKPT")]
-    pub checkpoint: PathBuf,
+    pub model: PathBuf,
+    #[command(flatten)]
+    pub checkpoint: CheckpointArgs,
+}
+
+#[derive(Debug, Args)]
+pub struct DoctorArgs {
+    /// Compare this machine and build with the references: pixels, prompts, tokens and answers of the shipped tiny
+    /// checkpoints; with --reference also the hidden states of CKPT, layer by layer
+    #[arg(long, value_name = "CKPT", num_args = 0..=1)]
+    pub parity: Option<Option<PathBuf>>,
+    /// What a reference program computed on CKPT, written by `tests/oracle/dump.py`
+    #[arg(long, value_name = "DUMP", requires = "parity")]
+    pub reference: Option<PathBuf>,
 }
 
 #[derive(Debug, Args)]

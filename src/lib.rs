@@ -12,6 +12,7 @@ mod comparison;
 mod exit;
 mod explanation;
 mod fault;
+mod fingerprint;
 mod hash;
 mod interrupt;
 mod journal;

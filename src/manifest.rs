@@ -2,14 +2,12 @@
 //! may. See `results/FORMATS.md` for every field.
 
 use std::collections::BTreeMap;
-use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 
 use model_adapters::Report;
 use serde::{Deserialize, Serialize};
 
 use crate::fault::Fault;
-use crate::hash::file_sha256;
 use crate::plan::Shard;
 use crate::results::FORMAT;
 
@@ -147,30 +145,6 @@ fn shown(value: Option<&String>) -> String {
     }
 }
 
-/// Describes `paths`; a file that `known` records with the same place, size and time is not hashed again.
-pub fn file_records(paths: &[PathBuf], known: &[FileRecord]) -> Result<Vec<FileRecord>, Fault> {
-    paths
-        .iter()
-        .map(|path| {
-            let metadata = std::fs::metadata(path).map_err(|error| Fault::read(path, &error))?;
-            let modified = i128::from(metadata.mtime()) * 1_000_000_000 + i128::from(metadata.mtime_nsec());
-            let same = |record: &&FileRecord| {
-                record.path == *path && record.bytes == metadata.len() && record.modified == modified
-            };
-            let sha256 = match known.iter().find(same) {
-                Some(record) => record.sha256.clone(),
-                None => file_sha256(path)?,
-            };
-            Ok(FileRecord {
-                path: path.clone(),
-                bytes: metadata.len(),
-                modified,
-                sha256,
-            })
-        })
-        .collect()
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -210,17 +184,5 @@ mod tests {
             "`runs/m/manifest.json` belongs to another run: dtype was `float32`, is `float16`; weights was \
              abababababab, is cdcdcdcdcdcd; use --fresh to start anew or another --out"
         );
-    }
-
-    #[test]
-    fn an_unchanged_file_is_not_hashed_again() {
-        let file = tempfile::NamedTempFile::new().unwrap();
-        std::fs::write(file.path(), "weights").unwrap();
-        let path = file.path().to_owned();
-        let mut records = file_records(std::slice::from_ref(&path), &[]).unwrap();
-        records.first_mut().unwrap().sha256 = "kept".to_owned();
-        assert_eq!(file_records(std::slice::from_ref(&path), &records).unwrap(), records);
-        std::fs::write(file.path(), "weights, longer").unwrap();
-        assert_ne!(file_records(&[path], &records).unwrap().first().unwrap().sha256, "kept");
     }
 }

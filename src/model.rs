@@ -8,7 +8,9 @@ use model_adapters::{Adapter, Replay};
 
 use crate::cli::{AdapterKind, RunArgs};
 use crate::fault::Fault;
+use crate::fingerprint::{self, Fingerprint, ModelFile};
 use crate::interrupt::Interrupt;
+use crate::manifest::FileRecord;
 #[cfg(feature = "libtorch")]
 use crate::runner::Runner;
 
@@ -16,6 +18,7 @@ use crate::runner::Runner;
 pub struct Model {
     name: String,
     path: PathBuf,
+    fingerprint: Fingerprint,
     kind: Kind,
 }
 
@@ -29,9 +32,8 @@ impl Model {
     /// Recognises what `--model` names.
     pub fn open(args: &RunArgs) -> Result<Self, Fault> {
         let path = args.model.clone();
-        let metadata = std::fs::metadata(&path).map_err(|error| Fault::read(&path, &error))?;
         let replayed = match args.adapter {
-            AdapterKind::Auto => metadata.is_file(),
+            AdapterKind::Auto => path.is_file(),
             AdapterKind::Replay => true,
             AdapterKind::Vila | AdapterKind::Llava => false,
         };
@@ -41,13 +43,14 @@ impl Model {
             checkpoint(args)?
         };
         Ok(Self {
-            name: name(&path, replayed),
+            name: kind.name(&path),
+            fingerprint: Fingerprint::begin(kind.files(&path), fingerprint::cache_file()),
             path,
             kind,
         })
     }
 
-    /// Names the run's folder: the last part of the path, for a prediction file without its ending.
+    /// Names the run's folder: the last part of the path or of the hub id, for a prediction file without its ending.
     pub fn name(&self) -> &str {
         &self.name
     }
@@ -57,13 +60,14 @@ impl Model {
         &self.path
     }
 
-    /// Every file that an answer depends on.
-    pub fn files(&self) -> Vec<PathBuf> {
-        match &self.kind {
-            Kind::Replay(file) => prediction_files(&file.path),
-            #[cfg(feature = "libtorch")]
-            Kind::Checkpoint(runner) => runner.files(),
-        }
+    /// Every file that an answer depends on, by name, with its hash.
+    pub fn files(&mut self) -> Result<&[(String, FileRecord)], Fault> {
+        self.fingerprint.records()
+    }
+
+    /// Whether [`Self::files`] would have to wait.
+    pub fn is_being_hashed(&self) -> bool {
+        self.fingerprint.is_running()
     }
 
     /// What an answer depends on besides files and prompt.
@@ -131,6 +135,37 @@ impl Model {
     }
 }
 
+impl Kind {
+    fn name(&self, path: &Path) -> String {
+        match self {
+            Self::Replay(_) => file_stem(path),
+            #[cfg(feature = "libtorch")]
+            Self::Checkpoint(runner) => runner.name(),
+        }
+    }
+
+    fn files(&self, path: &Path) -> Vec<ModelFile> {
+        match self {
+            Self::Replay(file) => prediction_files(&file.path)
+                .into_iter()
+                .map(|file| {
+                    let inside = file
+                        .strip_prefix(path)
+                        .ok()
+                        .filter(|inside| !inside.as_os_str().is_empty());
+                    let name = inside.map(Path::as_os_str).or(file.file_name()).unwrap_or_default();
+                    ModelFile {
+                        name: name.to_string_lossy().into_owned(),
+                        path: file,
+                    }
+                })
+                .collect(),
+            #[cfg(feature = "libtorch")]
+            Self::Checkpoint(runner) => runner.files(),
+        }
+    }
+}
+
 #[cfg(feature = "libtorch")]
 fn checkpoint(args: &RunArgs) -> Result<Kind, Fault> {
     Ok(Kind::Checkpoint(Box::new(Runner::open(args)?)))
@@ -138,6 +173,7 @@ fn checkpoint(args: &RunArgs) -> Result<Kind, Fault> {
 
 #[cfg(not(feature = "libtorch"))]
 fn checkpoint(args: &RunArgs) -> Result<Kind, Fault> {
+    std::fs::metadata(&args.model).map_err(|error| Fault::read(&args.model, &error))?;
     Err(Fault::User(format!(
         "cannot run checkpoint `{}`: this vila-bench was built without libtorch; build it with the feature `libtorch`, \
          or give --model a prediction file",
@@ -176,10 +212,11 @@ fn prediction_files(path: &Path) -> Vec<PathBuf> {
     files
 }
 
-fn name(path: &Path, replayed: bool) -> String {
+fn file_stem(path: &Path) -> String {
     let whole = std::path::absolute(path).unwrap_or_else(|_| path.to_owned());
-    let part = if replayed { whole.file_stem() } else { whole.file_name() };
-    part.map_or_else(|| "model".to_owned(), |part| part.to_string_lossy().into_owned())
+    whole
+        .file_stem()
+        .map_or_else(|| "model".to_owned(), |stem| stem.to_string_lossy().into_owned())
 }
 
 #[cfg(test)]
@@ -187,8 +224,8 @@ mod tests {
     use super::*;
 
     #[test]
-    fn names() {
-        assert_eq!(name(Path::new("/models/VILA1.5-3b/"), false), "VILA1.5-3b");
-        assert_eq!(name(Path::new("answers/llava-v1.5-13b.jsonl"), true), "llava-v1.5-13b");
+    fn a_prediction_file_names_its_run_without_its_ending() {
+        assert_eq!(file_stem(Path::new("answers/llava-v1.5-13b.jsonl")), "llava-v1.5-13b");
+        assert_eq!(file_stem(Path::new("/answers/mme/")), "mme");
     }
 }

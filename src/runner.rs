@@ -15,6 +15,7 @@ use model_adapters::template::ConvTemplate;
 
 use crate::cli::{BatchSize, DtypeArg, RunArgs};
 use crate::fault::Fault;
+use crate::fingerprint::ModelFile;
 use crate::spread_file::SpreadFile;
 
 /// A checkpoint and how it is to be run.
@@ -43,7 +44,10 @@ impl Runner {
             DtypeArg::Float16 => DtypeChoice::Fixed(Dtype::Float16),
             DtypeArg::Int4 => DtypeChoice::FourBits,
         };
-        let checkpoint = Checkpoint::open(&args.model)?;
+        let checkpoint = Checkpoint::open_with(&args.model, &args.checkpoint.settings())?;
+        for remark in &checkpoint.remarks {
+            eprintln!("{remark}");
+        }
         let mut settings = RunnerSettings {
             device,
             dtype,
@@ -92,11 +96,20 @@ impl Runner {
         }
     }
 
+    /// What the checkpoint is called.
+    pub fn name(&self) -> String {
+        self.checkpoint.name()
+    }
+
     /// Every file that an answer depends on.
-    pub fn files(&self) -> Vec<PathBuf> {
+    pub fn files(&self) -> Vec<ModelFile> {
         let mut files = self.checkpoint.config_files();
         files.extend(self.checkpoint.weight_files());
-        files
+        let named = |path: PathBuf| ModelFile {
+            name: self.checkpoint.file_name(&path),
+            path,
+        };
+        files.into_iter().map(named).collect()
     }
 
     /// What an answer depends on besides files and prompt.

@@ -5,6 +5,8 @@
 //! is still here.
 
 pub mod checkpoint;
+#[cfg(feature = "libtorch")]
+pub mod parity;
 pub mod picture;
 mod replay;
 mod request;

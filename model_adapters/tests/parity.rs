@@ -17,8 +17,9 @@ use model_adapters::{Adapter, EncodedPicture, FinishReason, GenerationLimits, Pr
 use safetensors::SafeTensors;
 use serde::Deserialize;
 
-const CHECKPOINTS: [&str; 5] = [
+const CHECKPOINTS: [&str; 6] = [
     "tiny-llava-hf",
+    "tiny-llava-v1.5",
     "tiny-vila15",
     "tiny-vila1.5-3b-s2",
     "tiny-llama-3-vila1.5-8b",

@@ -5,7 +5,9 @@ use std::path::{Path, PathBuf};
 
 use benchmarks::{PromptStyle, Task};
 
-use crate::cli::{AdapterKind, BatchSize, DemoArgs, DtypeArg, LeaderboardArgs, RunArgs, TableFormat, TaskList};
+use crate::cli::{
+    AdapterKind, BatchSize, CheckpointArgs, DemoArgs, DtypeArg, LeaderboardArgs, RunArgs, TableFormat, TaskList,
+};
 use crate::commands;
 use crate::exit::Exit;
 use crate::fault::Fault;
@@ -24,6 +26,7 @@ pub fn run(args: &DemoArgs) -> Result<Exit, Fault> {
     eprintln!("the demo's checkpoint is tiny and its weights are random: its scores mean nothing");
     let exit = commands::run::run(&RunArgs {
         model: fixtures.join("checkpoints/tiny-vila15"),
+        checkpoint: CheckpointArgs::default(),
         adapter: AdapterKind::Auto,
         tasks: TaskList(vec![Task::Pope]),
         data: fixtures.join("pope-demo"),

@@ -2,7 +2,7 @@
 
 use std::io::{self, Write};
 
-use model_adapters::checkpoint::{Checkpoint, Dtype, Inspection, ModuleInspection};
+use model_adapters::checkpoint::{Checkpoint, Dtype, Fit, ModuleInspection};
 use model_adapters::picture::Geometry;
 use model_adapters::tokenizer::Tokenizer;
 
@@ -11,40 +11,76 @@ use crate::exit::Exit;
 use crate::fault::Fault;
 use crate::table::{Table, left, right};
 
-/// Prints what a checkpoint is.
+/// Names of one kind that are listed at most.
+const LISTED: usize = 100;
+
+/// Prints what a checkpoint is, as far as it can be told; what keeps it from being loaded comes last, as the error.
 pub fn run(args: &InspectArgs) -> Result<Exit, Fault> {
-    let checkpoint = Checkpoint::open(&args.checkpoint)?;
-    let tokenizer = checkpoint
-        .open_tokenizer()
-        .map_err(|error| Fault::User(error.to_string()))?;
-    checkpoint.vocabulary_rows(&tokenizer)?;
+    let settings = args.checkpoint.settings();
+    let checkpoint = Checkpoint::examine(&args.model, &settings)?;
+    for remark in &checkpoint.remarks {
+        eprintln!("{remark}");
+    }
+    let tokenizer = checkpoint.open_tokenizer();
     let mut out = io::stdout().lock();
-    write(&mut out, &checkpoint, &tokenizer)
+    write(&mut out, &checkpoint, tokenizer.as_ref().ok())
+        .and_then(|()| write_fit(&mut out, &checkpoint.fit))
         .and_then(|()| out.flush())
         .map_err(|error| Fault::stdout(&error))?;
+    checkpoint.require_fit(&settings)?;
+    let tokenizer = tokenizer.map_err(|error| Fault::User(error.to_string()))?;
+    checkpoint.vocabulary_rows(&tokenizer)?;
     Ok(Exit::Done)
 }
 
-fn write(out: &mut dyn Write, checkpoint: &Checkpoint, tokenizer: &Tokenizer) -> io::Result<()> {
+/// The tensors that do not fit, one a line.
+fn write_fit(out: &mut dyn Write, fit: &Fit) -> io::Result<()> {
+    let kinds = [
+        ("missing", &fit.missing),
+        ("unexpected", &fit.unexpected),
+        ("wrong shape", &fit.misshapen),
+        ("wrong type", &fit.mistyped),
+    ];
+    for (kind, names) in kinds.into_iter().filter(|(_, names)| !names.is_empty()) {
+        writeln!(out, "{kind}: {}", names.len())?;
+        for name in names.iter().take(LISTED) {
+            writeln!(out, "  {name}")?;
+        }
+        if names.len() > LISTED {
+            writeln!(out, "  and {} more", names.len() - LISTED)?;
+        }
+    }
+    Ok(())
+}
+
+fn write(out: &mut dyn Write, checkpoint: &Checkpoint, tokenizer: Option<&Tokenizer>) -> io::Result<()> {
     let seen = checkpoint.inspect();
     let geometry = match checkpoint.preprocess.geometry {
         Geometry::Pad => "padded to a square, then the processor",
         Geometry::Stretch => "stretched to the processor's size",
         Geometry::Processor => "the processor alone",
     };
+    let (wide, half) = (
+        size(seen.weight_memory(Dtype::F32)),
+        size(seen.weight_memory(Dtype::F16)),
+    );
+    let four = seen
+        .four_bit_memory()
+        .map(|bytes| format!(", {} as int4", size(bytes)))
+        .unwrap_or_default();
     let lines = [
         ("checkpoint", checkpoint.folder.display().to_string()),
         ("layout", seen.layout.to_string()),
         ("template", checkpoint.conv_template().name().to_owned()),
-        ("tokenizer", tokenizer.source().to_owned()),
-        ("pictures", format!("{geometry}; {} tokens each", seen.picture_tokens)),
         (
-            "memory",
-            format!(
-                "{} as float32, {} in 16 bits",
-                memory(&seen, Dtype::F32),
-                memory(&seen, Dtype::F16)
-            ),
+            "tokenizer",
+            tokenizer.map_or("none that can be read", Tokenizer::source).to_owned(),
+        ),
+        ("pictures", format!("{geometry}; {} tokens each", seen.picture_tokens)),
+        ("on a CPU", format!("{wide} as float32 (auto), {half} in 16 bits{four}")),
+        (
+            "on CUDA",
+            format!("{half} as float16 (auto) or bfloat16, {wide} as float32{four}"),
         ),
         ("files", format!("{} with weights", seen.weight_files.len())),
     ];
@@ -64,10 +100,14 @@ fn write(out: &mut dyn Write, checkpoint: &Checkpoint, tokenizer: &Tokenizer) ->
         "Llama, {} layers of {}, {} heads ({} key/value), vocabulary {}",
         llama.layers, llama.hidden_size, llama.heads, llama.kv_heads, llama.vocabulary
     );
-    let vision = format!(
+    let mut vision = format!(
         "{}, {} px, patch {}, state {} of {}",
         tower.kind, tower.image_size, tower.patch_size, tower.select_state, tower.layers
     );
+    if let Some(s2) = &tower.s2 {
+        let scales: Vec<String> = s2.sides().iter().map(ToString::to_string).collect();
+        vision += &format!(", S2 at {}", scales.join(" and "));
+    }
     row(&mut table, "vision tower", vision, &seen.tower);
     row(
         &mut table,
@@ -90,9 +130,8 @@ fn row(table: &mut Table, name: &str, kind: String, module: &ModuleInspection) {
     ]);
 }
 
-/// What the used weights take.
-fn memory(seen: &Inspection, dtype: Dtype) -> String {
-    let bytes = seen.weight_memory(dtype) as f64;
+fn size(bytes: u64) -> String {
+    let bytes = bytes as f64;
     if bytes < 1e8 {
         format!("{:.1} MB", bytes / 1e6)
     } else {

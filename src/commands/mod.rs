@@ -32,7 +32,7 @@ pub fn run(command: Command) -> Result<Exit, Fault> {
         Command::Baseline(args) => baseline::run(&args),
         Command::Leaderboard(args) => leaderboard::run(&args),
         Command::Inspect(args) => inspect::run(&args),
-        Command::Doctor => doctor::run(),
+        Command::Doctor(args) => doctor::run(&args),
         Command::Demo(args) => demo::run(&args),
     }
 }

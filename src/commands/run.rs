@@ -14,7 +14,7 @@ use crate::exit::Exit;
 use crate::fault::Fault;
 use crate::interrupt::Interrupt;
 use crate::journal::{Entry, Journal};
-use crate::manifest::{FileRecord, Manifest, Segment, file_records};
+use crate::manifest::{FileRecord, Manifest, Segment};
 use crate::model::Model;
 use crate::plan::Plan;
 use crate::progress::{Progress, span};
@@ -84,6 +84,10 @@ struct Asked {
 impl TaskRun<'_> {
     /// Asks what is not answered yet, then scores all that is.
     fn execute(&self, model: &mut Model, interrupt: &Interrupt) -> Result<Exit, Fault> {
+        if model.is_being_hashed() && !self.plan(&self.earlier_entries()?).open.is_empty() {
+            // Loading reads what hashing reads at the same time, so that it comes from disk once.
+            model.load(self.questions.dataset())?;
+        }
         let mut manifest = self.manifest(model)?;
         let plan = self.plan(&self.earlier_entries()?);
         self.say_what_is_answered(&plan);
@@ -276,13 +280,9 @@ impl TaskRun<'_> {
     }
 
     /// The manifest of this run: the one in the folder, which must be about the same run, or a new one.
-    fn manifest(&self, model: &Model) -> Result<Manifest, Fault> {
+    fn manifest(&self, model: &mut Model) -> Result<Manifest, Fault> {
         let earlier = self.folder.manifests()?;
-        let known: Vec<FileRecord> = earlier
-            .iter()
-            .flat_map(|(_, manifest)| manifest.files.clone())
-            .collect();
-        let files = file_records(&model.files(), &known)?;
+        let files = model.files()?.to_vec();
         let identity = self.identity(model, &files);
         if !self.args.fresh {
             self.folder.require(&identity)?;
@@ -295,12 +295,12 @@ impl TaskRun<'_> {
             format: FORMAT,
             identity,
             model: model.path().to_owned(),
-            files,
+            files: files.into_iter().map(|(_, record)| record).collect(),
             segments: Vec::new(),
         })
     }
 
-    fn identity(&self, model: &Model, files: &[FileRecord]) -> BTreeMap<String, String> {
+    fn identity(&self, model: &Model, files: &[(String, FileRecord)]) -> BTreeMap<String, String> {
         let mut identity: BTreeMap<String, String> = self.questions.identity().into_iter().collect();
         identity.extend(
             model
@@ -308,13 +308,7 @@ impl TaskRun<'_> {
                 .into_iter()
                 .map(|(name, value)| (name.to_owned(), value)),
         );
-        for file in files {
-            let inside = file.path.strip_prefix(model.path()).unwrap_or(&file.path);
-            let name = if inside.as_os_str().is_empty() || inside.is_absolute() {
-                file.path.file_name().unwrap_or_default().to_string_lossy()
-            } else {
-                inside.to_string_lossy()
-            };
+        for (name, file) in files {
             identity.insert(format!("model/{name}"), file.sha256.clone());
         }
         identity

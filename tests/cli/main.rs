@@ -11,6 +11,8 @@ mod explain;
 mod export;
 mod grade;
 mod judge_server;
+#[cfg(feature = "libtorch")]
+mod layouts;
 mod leaderboard;
 mod prompts;
 mod run;

@@ -16,7 +16,7 @@ import torch
 import transformers
 from safetensors.torch import save_file
 
-from tiny import llava_hf, vila15
+from tiny import llava15, llava_hf, vila15
 from tiny.decoding import MAX_NEW_TOKENS
 from tiny.files import write_json
 from tiny.pictures import write_pictures
@@ -25,6 +25,7 @@ from tiny.tokenizer import sentencepiece_model
 FIXTURES = pathlib.Path(__file__).resolve().parent.parent / "fixtures" / "checkpoints"
 CHECKPOINTS = [
     (llava_hf, "tiny-llava-hf", 19),
+    (llava15, "tiny-llava-v1.5", 1),
     (vila15.PLAIN, "tiny-vila15", 2),
     (vila15.S2, "tiny-vila1.5-3b-s2", 2),
     (vila15.LLAMA_3, "tiny-llama-3-vila1.5-8b", 17),

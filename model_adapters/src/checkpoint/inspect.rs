@@ -15,6 +15,10 @@ pub struct ModuleInspection {
     pub parameters: u64,
     /// Elements of the tensors that the forward pass needs.
     pub used_parameters: u64,
+    /// Those of them that are stored in four bits.
+    pub quantised_parameters: u64,
+    /// Bytes of these, scales and zero points included.
+    pub quantised_bytes: u64,
     /// Bytes of all tensors on disk.
     pub bytes: u64,
     /// Element types that occur, each once, in a fixed order.
@@ -27,6 +31,8 @@ impl ModuleInspection {
             tensors: module.tensors(),
             parameters: module.parameters(),
             used_parameters: module.used_parameters(),
+            quantised_parameters: module.quantised_parameters(),
+            quantised_bytes: module.quantised_bytes(),
             bytes: module.bytes(),
             dtypes: module.dtypes().into_iter().collect(),
         }
@@ -63,6 +69,15 @@ impl Inspection {
     /// Bytes of memory that the used weights take where every element is of type `dtype`.
     pub fn weight_memory(&self, dtype: Dtype) -> u64 {
         self.modules().map(|module| module.used_parameters).sum::<u64>() * dtype.size() as u64
+    }
+
+    /// Bytes of memory that the used weights take where those of four bits stay so and all others are of 16; `None`
+    /// where none is of four.
+    pub fn four_bit_memory(&self) -> Option<u64> {
+        let four: u64 = self.modules().map(|module| module.quantised_parameters).sum();
+        let bytes: u64 = self.modules().map(|module| module.quantised_bytes).sum();
+        let all: u64 = self.modules().map(|module| module.used_parameters).sum();
+        (four > 0).then(|| bytes + (all - four) * Dtype::F16.size() as u64)
     }
 
     fn modules(&self) -> impl Iterator<Item = &ModuleInspection> {

@@ -8,7 +8,8 @@ use crate::checkpoint::error::{CheckpointError, quoted};
 /// How a checkpoint lies on disk.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Layout {
-    /// One folder, the tower named by hub id (VILA v1, liuhaotian/llava-v1.5).
+    /// One folder, the tower named by hub id (A: VILA v1; C: liuhaotian/llava-v1.5). The two are read alike; which
+    /// reference they follow is told by the name, [`super::Checkpoint::name`].
     A,
     /// `llm/`, `vision_tower/`, `mm_projector/` (VILA1.5).
     B,
@@ -50,8 +51,10 @@ impl fmt::Display for Layout {
 /// How the files spell what [`super::Module`] calls by its canonical name.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Naming {
-    /// Layout B: each module's own names.
+    /// Layout B, and every tower in a folder of its own: each module's own names.
     Vila,
+    /// Layouts A and C: the decoder's own names, `model.mm_projector.…`, the tower (where a file holds one) deep inside.
+    Llava,
     /// Layout D up to 2025: `language_model.model.…`.
     LlavaHf,
     /// Layout D as recent transformers write it: `model.language_model.…`.
@@ -71,7 +74,7 @@ impl Naming {
     /// A tensor of the decoder.
     pub fn llama(self, canonical: &str) -> String {
         match (self, canonical.strip_prefix("model.")) {
-            (Self::Vila, _) => canonical.to_owned(),
+            (Self::Vila | Self::Llava, _) => canonical.to_owned(),
             (Self::LlavaHf, _) => format!("language_model.{canonical}"),
             (Self::LlavaHfNested, Some(rest)) => format!("model.language_model.{rest}"),
             (Self::LlavaHfNested, None) => canonical.to_owned(),
@@ -82,6 +85,7 @@ impl Naming {
     pub fn tower(self, canonical: &str) -> String {
         let prefix = match self {
             Self::Vila => "",
+            Self::Llava => Self::EMBEDDED_TOWER,
             Self::LlavaHf => "vision_tower.",
             Self::LlavaHfNested => "model.vision_tower.",
         };
@@ -97,8 +101,14 @@ impl Naming {
             (Self::Vila, ProjectorKind::Linear) => "layers".to_owned(),
             (Self::Vila, ProjectorKind::MlpGelu { .. }) => format!("layers.{}", 2 * i),
             (Self::Vila, ProjectorKind::MlpDownsample) => format!("layers.{}", 2 + 2 * i),
+            (Self::Llava, ProjectorKind::MlpGelu { .. }) => format!("model.mm_projector.{}", 2 * i),
+            // The configuration of layouts A and C lets no `mlp_downsample` come here.
+            (Self::Llava, ProjectorKind::Linear | ProjectorKind::MlpDownsample) => "model.mm_projector".to_owned(),
         }
     }
+
+    /// What begins the names of a tower inside a file of layouts A and C.
+    pub const EMBEDDED_TOWER: &'static str = "model.vision_tower.vision_tower.";
 
     /// The LayerNorm of `mlp_downsample`, without `.weight`; only VILA1.5 has it.
     pub const PROJECTOR_NORM: &'static str = "layers.1";

@@ -1,6 +1,7 @@
 //! A checkpoint on disk: which layout it has, what its configuration says, and its tensors, memory-mapped and
 //! checked against that configuration before any is used. No libtorch here.
 
+mod archive;
 mod awq;
 mod compare;
 mod config;
@@ -8,8 +9,10 @@ mod error;
 mod expected;
 mod inspect;
 mod layout;
+mod lookup;
 mod mapped;
 mod open;
+mod pickle;
 mod processor;
 mod safetensors;
 mod tensors;
@@ -27,5 +30,5 @@ pub use config::{
 pub use error::CheckpointError;
 pub use inspect::{Inspection, ModuleInspection};
 pub use layout::Layout;
-pub use open::Checkpoint;
+pub use open::{Checkpoint, OpenSettings};
 pub use tensors::{Dtype, Module, StoredTensor, TensorView};

@@ -1,31 +1,30 @@
-//! From a folder to a checked checkpoint, without reading a weight.
+//! From a name to a checked checkpoint, without reading a weight: what the layouts have in common. Each has a file of
+//! its own.
 
-use std::fs;
+mod llava;
+mod llava_hf;
+mod vila;
+
 use std::path::{Path, PathBuf};
-
-use serde_json::Value;
 
 use crate::checkpoint::compare::Fit;
 use crate::checkpoint::config::{
-    ConfigFile, GenerationConfig, LlamaConfig, ProjectorConfig, ProjectorKind, S2Scales, Selection, TowerConfig,
-    TowerKind, refuse_quantised,
+    ConfigFile, GenerationConfig, LlamaConfig, ProjectorConfig, TowerConfig, TowerKind, refuse_quantised,
 };
 use crate::checkpoint::error::CheckpointError;
-use crate::checkpoint::expected;
 use crate::checkpoint::layout::{Layout, Naming};
-use crate::checkpoint::processor::{geometry, preprocess_from};
+use crate::checkpoint::lookup::{Found, HubCache};
 use crate::checkpoint::tensors::Module;
+use crate::checkpoint::text::folder_name;
 use crate::checkpoint::weights::Weights;
-use crate::picture::{Geometry, Preprocess};
+use crate::picture::Preprocess;
 
 const CONFIG: &str = "config.json";
 const GENERATION_CONFIG: &str = "generation_config.json";
 const PREPROCESSOR_CONFIG: &str = "preprocessor_config.json";
 
-/// The sub-folders of layout B.
-const LLM: &str = "llm";
+/// The folder of a vision tower in layout B.
 const VISION_TOWER: &str = "vision_tower";
-const MM_PROJECTOR: &str = "mm_projector";
 
 /// Files that a tokenizer is read from.
 const TOKENIZER_FILES: [&str; 5] = [
@@ -35,6 +34,24 @@ const TOKENIZER_FILES: [&str; 5] = [
     "special_tokens_map.json",
     "added_tokens.json",
 ];
+
+/// Parts of a CLIP or SigLIP file of the hub that are no vision tower.
+const TEXT_TOWER: [&str; 5] = [
+    "text_model.",
+    "logit_scale",
+    "logit_bias",
+    "text_projection.",
+    "visual_projection.",
+];
+
+/// What the user may say about opening a checkpoint.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct OpenSettings {
+    /// The vision tower's folder, where it is not the checkpoint's own.
+    pub vision_tower: Option<PathBuf>,
+    /// Ignore tensors that neither the configuration nor the published files know.
+    pub allow_extra_tensors: bool,
+}
 
 /// A checkpoint whose configuration has been read and whose tensors are all there, in the right shapes.
 #[derive(Debug)]
@@ -69,29 +86,88 @@ pub struct Checkpoint {
     /// The references add `<im_patch>` to the tokenizer before they compare its length with the vocabulary
     /// (`checkpoints.md` section 4.1); false for llava-hf, which is not resized.
     pub image_patch: bool,
+    /// Which tensors do not fit; whole unless [`Checkpoint::examine`] gave this.
+    pub fit: Fit,
+    /// What the user should know about how the checkpoint was found and read, a line each.
+    pub remarks: Vec<String>,
+    /// Modules that do not lie inside `folder`, each with the folder that it has in layout B.
+    outside: Vec<(&'static str, PathBuf)>,
     weight_files: Vec<PathBuf>,
     config_files: Vec<PathBuf>,
 }
 
 impl Checkpoint {
-    /// Opens `folder`: recognises the layout, reads the configuration, maps the tensors and compares them with it.
+    /// Opens `named`, a folder or a hub id: recognises the layout, reads the configuration, maps the tensors and compares
+    /// them with it.
     ///
     /// # Errors
     ///
     /// Whatever the user has to mend, with the file's path.
-    pub fn open(folder: &Path) -> Result<Self, CheckpointError> {
-        let found = fs::metadata(folder).map_err(|error| CheckpointError::unreadable(folder, &error))?;
-        if !found.is_dir() {
-            return Err(CheckpointError::file(folder, "is a file: give the checkpoint's folder"));
-        }
-        let config = ConfigFile::read(&folder.join(CONFIG))?;
+    pub fn open(named: &Path) -> Result<Self, CheckpointError> {
+        Self::open_with(named, &OpenSettings::default())
+    }
+
+    /// The same with the user's settings.
+    ///
+    /// # Errors
+    ///
+    /// As [`Checkpoint::open`].
+    pub fn open_with(named: &Path, settings: &OpenSettings) -> Result<Self, CheckpointError> {
+        let checkpoint = Self::examine(named, settings)?;
+        checkpoint.require_fit(settings)?;
+        Ok(checkpoint)
+    }
+
+    /// What [`Checkpoint::open_with`] says of tensors that do not fit.
+    ///
+    /// # Errors
+    ///
+    /// One that names them.
+    pub fn require_fit(&self, settings: &OpenSettings) -> Result<(), CheckpointError> {
+        self.fit.require(&self.folder, settings.allow_extra_tensors)
+    }
+
+    /// The same, but tensors that do not fit are reported in [`Checkpoint::fit`] and are no error.
+    ///
+    /// # Errors
+    ///
+    /// Configuration or weight files that cannot be read.
+    pub fn examine(named: &Path, settings: &OpenSettings) -> Result<Self, CheckpointError> {
+        let place = Place {
+            cache: HubCache::of_environment(),
+            settings,
+        };
+        let found = place.cache.model(named)?;
+        let config = ConfigFile::read(&found.folder.join(CONFIG))?;
         let layout = Layout::of(&config)?;
         refuse_quantised(&config)?;
-        match layout {
-            Layout::A => Err(config.fault(format!("the layout {layout} is not supported yet"))),
-            Layout::B => vila(folder, &config),
-            Layout::D => llava_hf(folder, &config),
+        if layout == Layout::D && settings.vision_tower.is_some() {
+            return Err(
+                config.fault("is a llava-hf checkpoint, which holds its vision tower: --vision-tower is for others")
+            );
         }
+        let mut checkpoint = match layout {
+            Layout::A => llava::open(&found, &config, &place),
+            Layout::B => vila::open(&found.folder, &config, &place),
+            Layout::D => llava_hf::open(&found, &config),
+        }?;
+        checkpoint.remarks.extend(found.remark);
+        Ok(checkpoint)
+    }
+
+    /// What the checkpoint is called: the last part of its folder's name or of its hub id.
+    pub fn name(&self) -> String {
+        folder_name(&self.folder)
+    }
+
+    /// A file of [`Checkpoint::weight_files`] or [`Checkpoint::config_files`] by a name that does not depend on where
+    /// the checkpoint lies; those of a vision tower elsewhere begin with `vision_tower/`.
+    pub fn file_name(&self, path: &Path) -> String {
+        let inside = path.strip_prefix(&self.folder).ok().map(Path::to_owned);
+        let mut outside = self.outside.iter();
+        let named = inside
+            .or_else(|| outside.find_map(|(name, folder)| Some(Path::new(name).join(path.strip_prefix(folder).ok()?))));
+        named.unwrap_or_else(|| path.to_owned()).display().to_string()
     }
 
     /// The files that hold weights.
@@ -105,141 +181,38 @@ impl Checkpoint {
     }
 }
 
-/// Layout D (`checkpoints.md` section 7).
-fn llava_hf(folder: &Path, config: &ConfigFile) -> Result<Checkpoint, CheckpointError> {
-    let text = config.required("text_config", ConfigFile::object)?;
-    let vision = config.required("vision_config", ConfigFile::object)?;
-    if let Some(other) = vision.string("model_type")?.filter(|name| *name != "clip_vision_model") {
-        return Err(vision.refused(
-            "model_type",
-            other,
-            "only `clip_vision_model` is supported in llava-hf files",
-        ));
-    }
-    let tower = TowerConfig::read(&vision, TowerKind::Clip, Selection::llava_hf(config)?)?;
-    let projector = ProjectorKind::llava_hf(config)?;
-    let processor = ConfigFile::read(&folder.join(PREPROCESSOR_CONFIG))?;
-    let preprocess = preprocess_from(Geometry::Processor, Some(&processor), &tower, config)?;
-
-    let mut weights = Weights::open(folder)?;
-    let naming = Naming::llava_hf(weights.tensors.keys().map(String::as_str));
-    let vocabulary = vocabulary(&weights, naming);
-    let mut llama = LlamaConfig::read(&text, vocabulary)?;
-    // The HF class knows no `tokenizer_model_max_length` and passes the model's own flag down to the decoder.
-    llama.max_spliced_length = None;
-    if text.flag("tie_word_embeddings")?.is_none() {
-        llama.tied_embeddings = config.flag("tie_word_embeddings")?.unwrap_or(false);
-    }
-    untie_stored_head(&mut llama, &weights, naming);
-    let projector = ProjectorConfig::new(projector, &tower, llama.hidden_size, config)?;
-
-    let mut fit = Fit::default();
-    let llama_tensors = fit.claim(&mut weights, "", expected::llama(&llama, naming));
-    let tower_tensors = fit.claim(&mut weights, "", expected::tower(&tower, naming));
-    let projector_tensors = fit.claim(&mut weights, "", expected::projector(&projector, naming));
-    fit.leave(&weights, "", &[]);
-    fit.require(folder, false)?;
-
-    let generation = ConfigFile::read_if_present(&folder.join(GENERATION_CONFIG))?;
-    let mut config_files = present(folder, &[CONFIG, GENERATION_CONFIG, PREPROCESSOR_CONFIG]);
-    config_files.extend(present(folder, &TOKENIZER_FILES));
-    config_files.extend(weights.index);
-    Ok(Checkpoint {
-        folder: folder.to_owned(),
-        layout: Layout::D,
-        generation: GenerationConfig::read(generation.as_ref(), &text, vocabulary)?,
-        image_token: Some(image_token(config, vocabulary)?),
-        image_start_end: false,
-        image_patch: false,
-        preprocess,
-        tokenizer_folder: folder.to_owned(),
-        llama,
-        llama_tensors,
-        tower,
-        tower_tensors,
-        projector,
-        projector_tensors,
-        weight_files: weights.files,
-        config_files,
-    })
+/// Where else than in the checkpoint's folder a module may lie.
+struct Place<'a> {
+    cache: HubCache,
+    settings: &'a OpenSettings,
 }
 
-/// Layout B (`checkpoints.md` section 6).
-fn vila(folder: &Path, config: &ConfigFile) -> Result<Checkpoint, CheckpointError> {
-    for key in ["llm_cfg", "vision_tower_cfg", "mm_projector_cfg"] {
-        match config.value(key) {
-            None | Some(Value::Object(_)) => {}
-            Some(Value::String(path)) => {
-                return Err(config.refused(
-                    key,
-                    path,
-                    "a module outside the checkpoint's folder is not supported yet",
-                ));
-            }
-            Some(other) => return Err(config.wrong_type(key, "an object or a path", other)),
-        }
+impl Place<'_> {
+    /// The vision tower that `key` names `named`, which must hold `files`; `--vision-tower` wins.
+    fn tower(
+        &self,
+        named: &str,
+        model: &Path,
+        config: &ConfigFile,
+        key: &str,
+        files: &[&str],
+    ) -> Result<Found, CheckpointError> {
+        const OPTION: &str = ", or give its folder with --vision-tower";
+        let found = match &self.settings.vision_tower {
+            Some(folder) => self.cache.model(folder),
+            None => self.cache.module(named, model, config, key, OPTION),
+        }?;
+        found.require(files)?;
+        Ok(found)
     }
-    let [llm, vision, mm] = [LLM, VISION_TOWER, MM_PROJECTOR].map(|name| folder.join(name));
-    let llm_config = ConfigFile::read(&llm.join(CONFIG))?;
-    let vision_config = ConfigFile::read(&vision.join(CONFIG))?;
-    let mm_config = ConfigFile::read(&mm.join(CONFIG))?;
-    let kind = TowerKind::from_architecture(&vision_config)?;
-    let mut tower = TowerConfig::read(&vision_config, kind, Selection::vila(config)?)?;
-    if let Some(s2) = S2Scales::read(config, tower.image_size)? {
-        tower = tower.with_s2(s2, config)?;
-    }
-    let processor = ConfigFile::read_if_present(&vision.join(PREPROCESSOR_CONFIG))?;
-    let preprocess = preprocess_from(geometry(config)?, processor.as_ref(), &tower, &vision_config)?;
-    let projector = ProjectorKind::vila(&mm_config)?;
+}
 
-    let mut llm_weights = Weights::open(&llm)?;
-    let mut vision_weights = Weights::open(&vision)?;
-    let mut mm_weights = Weights::open(&mm)?;
-    let naming = Naming::Vila;
-    let vocabulary = vocabulary(&llm_weights, naming);
-    let mut llama = LlamaConfig::read(&llm_config, vocabulary)?;
-    untie_stored_head(&mut llama, &llm_weights, naming);
-    let projector = ProjectorConfig::new(projector, &tower, llama.hidden_size, config)?;
-
-    let mut fit = Fit::default();
-    let llama_tensors = fit.claim(&mut llm_weights, "llm/", expected::llama(&llama, naming));
-    let tower_tensors = fit.claim(&mut vision_weights, "vision_tower/", expected::tower(&tower, naming));
-    let projector_tensors = fit.claim(
-        &mut mm_weights,
-        "mm_projector/",
-        expected::projector(&projector, naming),
-    );
-    fit.leave(&llm_weights, "llm/", &[]);
-    fit.leave(&vision_weights, "vision_tower/", &[]);
-    fit.leave(&mm_weights, "mm_projector/", &[]);
-    fit.require(folder, false)?;
-
-    let generation = ConfigFile::read_if_present(&llm.join(GENERATION_CONFIG))?;
-    let mut config_files = present(folder, &[CONFIG]);
-    config_files.extend(present(&llm, &[CONFIG, GENERATION_CONFIG]));
-    config_files.extend(present(&llm, &TOKENIZER_FILES));
-    config_files.extend(present(&vision, &[CONFIG, PREPROCESSOR_CONFIG]));
-    config_files.extend(present(&mm, &[CONFIG]));
-    let all_weights = [llm_weights, vision_weights, mm_weights];
-    config_files.extend(all_weights.iter().filter_map(|weights| weights.index.clone()));
-    Ok(Checkpoint {
-        folder: folder.to_owned(),
-        layout: Layout::B,
-        generation: GenerationConfig::read(generation.as_ref(), &llm_config, vocabulary)?,
-        image_token: None,
-        image_start_end: config.flag("mm_use_im_start_end")?.unwrap_or(false),
-        image_patch: config.flag("mm_use_im_patch_token")?.unwrap_or(true),
-        preprocess,
-        tokenizer_folder: llm,
-        llama,
-        llama_tensors,
-        tower,
-        tower_tensors,
-        projector,
-        projector_tensors,
-        weight_files: all_weights.into_iter().flat_map(|weights| weights.files).collect(),
-        config_files,
-    })
+/// The configuration of a tower in a folder of its own: `vision_config` of a whole CLIP or SigLIP model of the hub, and
+/// which class it is (`checkpoints.md` section 8.1).
+fn tower_config(folder: &Path) -> Result<(ConfigFile, TowerKind), CheckpointError> {
+    let whole = ConfigFile::read(&folder.join(CONFIG))?;
+    let kind = TowerKind::from_architecture(&whole)?;
+    Ok((whole.object("vision_config")?.unwrap_or(whole), kind))
 }
 
 /// Rows of the stored embedding matrix, whatever `vocab_size` says; of `lm_head` where there is none, so that only
@@ -254,24 +227,6 @@ fn vocabulary(weights: &Weights, naming: Naming) -> usize {
 /// A stored `lm_head` is used whatever `tie_word_embeddings` says (`checkpoints.md` section 4.2).
 fn untie_stored_head(llama: &mut LlamaConfig, weights: &Weights, naming: Naming) {
     llama.tied_embeddings &= !weights.tensors.contains_key(&naming.llama("lm_head.weight"));
-}
-
-/// `image_token_index`, in recent files `image_token_id`.
-fn image_token(config: &ConfigFile, vocabulary: usize) -> Result<u32, CheckpointError> {
-    let (old, new) = ("image_token_index", "image_token_id");
-    let (key, id) = match (config.integer(old)?, config.integer(new)?) {
-        (Some(index), Some(id)) if index != id => {
-            return Err(config.fault(format!("`{old}` is {index} but `{new}` is {id}")));
-        }
-        (Some(index), _) => (old, index),
-        (None, Some(id)) => (new, id),
-        (None, None) => return Err(config.fault_at(old, "is missing")),
-    };
-    let inside = usize::try_from(id).is_ok_and(|id| id < vocabulary);
-    u32::try_from(id)
-        .ok()
-        .filter(|_| inside)
-        .ok_or_else(|| config.fault_at(key, format!("is {id}: the vocabulary has {vocabulary} tokens")))
 }
 
 /// Those of `names` that are files of `folder`.

@@ -62,10 +62,24 @@ fn vocabulary_rows(layout: Layout, tokens: usize, rows: usize) -> Result<usize, 
     }
 }
 
-/// The last component of the folder's full path: `.` and links have names too.
-fn folder_name(folder: &Path) -> String {
+/// The last component of the folder's full path: `.` and links have names too. A snapshot of a hub cache,
+/// `models--org--name/snapshots/…`, has the name of its repository.
+pub(super) fn folder_name(folder: &Path) -> String {
     let full = folder.canonicalize().unwrap_or_else(|_| folder.to_path_buf());
-    full.file_name().unwrap_or_default().to_string_lossy().into_owned()
+    let above = |levels| {
+        Some(
+            full.ancestors()
+                .nth(levels)?
+                .file_name()?
+                .to_string_lossy()
+                .into_owned(),
+        )
+    };
+    let repository = above(2).filter(|_| above(1).as_deref() == Some("snapshots"));
+    match repository.as_deref().and_then(|name| name.strip_prefix("models--")) {
+        Some(id) => id.rsplit("--").next().unwrap_or(id).to_owned(),
+        None => above(0).unwrap_or_default(),
+    }
 }
 
 #[cfg(test)]
@@ -95,5 +109,7 @@ mod tests {
             here.file_name().and_then(|name| name.to_str())
         );
         assert_eq!(folder_name(Path::new("/nowhere/VILA1.5-3b/")), "VILA1.5-3b");
+        let snapshot = Path::new("/hub/models--liuhaotian--llava-v1.5-7b/snapshots/12bf");
+        assert_eq!(folder_name(snapshot), "llava-v1.5-7b");
     }
 }

@@ -8,15 +8,19 @@ use std::path::{Component, Path, PathBuf};
 
 use serde_json::Value;
 
+use crate::checkpoint::archive;
 use crate::checkpoint::config::ConfigFile;
 use crate::checkpoint::error::{CheckpointError, quoted};
 use crate::checkpoint::mapped::Stored;
 use crate::checkpoint::safetensors;
 
-/// Files that HF `modeling_utils.py` looks for, the first that exists wins.
-const SINGLE: &str = "model.safetensors";
-const INDEX: &str = "model.safetensors.index.json";
-const PICKLED: [&str; 2] = ["pytorch_model.bin", "pytorch_model.bin.index.json"];
+/// Files that HF `modeling_utils.py` looks for; the first that exists wins.
+pub(super) const CONTAINERS: [&str; 4] = [
+    "model.safetensors",
+    "model.safetensors.index.json",
+    "pytorch_model.bin",
+    "pytorch_model.bin.index.json",
+];
 
 /// All tensors of one folder, by their names in the files.
 #[derive(Debug)]
@@ -32,41 +36,55 @@ pub(super) struct Weights {
 }
 
 impl Weights {
-    /// Maps the weight files of `folder` and reads their headers.
+    /// Maps the weight files of `folder` and reads their headers. Where it has none of [`CONTAINERS`] but one `.pt`
+    /// file, that one is taken: a quantised model (`checkpoints.md` section 10).
     pub fn open(folder: &Path) -> Result<Self, CheckpointError> {
-        let (single, index) = (folder.join(SINGLE), folder.join(INDEX));
         let mut weights = Self {
             folder: folder.to_owned(),
             tensors: BTreeMap::new(),
             files: Vec::new(),
             index: None,
         };
-        if single.is_file() {
-            weights.add_file(&single)?;
-        } else if index.is_file() {
-            weights.add_shards(&ConfigFile::read(&index)?)?;
-            weights.index = Some(index);
-        } else if let Some(path) = PICKLED
+        let found = CONTAINERS
             .map(|name| folder.join(name))
             .into_iter()
-            .find(|path| path.is_file())
-        {
-            let what = "PyTorch pickles are not supported yet: convert the weights to safetensors";
-            return Err(CheckpointError::file(&path, what));
-        } else {
-            let quantised = if has_pt_file(folder) {
-                "; `.pt` files (AWQ) are not supported yet"
-            } else {
-                ""
-            };
-            let what = format!("holds neither `{SINGLE}` nor `{INDEX}`{quantised}");
-            return Err(CheckpointError::file(folder, what));
+            .find(|path| path.is_file());
+        match found {
+            Some(path) if path.extension() == Some(OsStr::new("json")) => {
+                weights.add_shards(&ConfigFile::read(&path)?)?;
+                weights.index = Some(path);
+            }
+            Some(path) => weights.add_file(&path)?,
+            None => {
+                let [first, others @ ..] = &pt_files(folder)[..] else {
+                    let names = CONTAINERS.map(quoted).join(", ");
+                    return Err(CheckpointError::file(
+                        folder,
+                        format!("holds no weights: none of {names}, no `*.pt`"),
+                    ));
+                };
+                if let Some(second) = others.first() {
+                    let (first, second) = (first.display(), second.display());
+                    let what = format!("holds several `.pt` files, `{first}` and `{second}`: keep one");
+                    return Err(CheckpointError::file(folder, what));
+                }
+                weights.add_file(first)?;
+                if !weights.tensors.keys().any(|name| name.ends_with(".qweight")) {
+                    let what = "is the only weight file and holds no quantised tensors: name it `pytorch_model.bin` if it \
+                                is the whole model";
+                    return Err(CheckpointError::file(first, what));
+                }
+            }
         }
         Ok(weights)
     }
 
     fn add_file(&mut self, path: &Path) -> Result<(), CheckpointError> {
-        for (name, stored) in safetensors::open(path)? {
+        let tensors = match path.extension().and_then(OsStr::to_str) {
+            Some("bin" | "pt") => archive::open(path)?,
+            _ => safetensors::open(path)?,
+        };
+        for (name, stored) in tensors {
             match self.tensors.entry(name) {
                 Entry::Vacant(place) => {
                     place.insert(stored);
@@ -149,13 +167,18 @@ fn shard_name(shard: &Value) -> String {
     shard.as_str().map_or_else(|| quoted(&shard.to_string()), quoted)
 }
 
-fn has_pt_file(folder: &Path) -> bool {
+/// The `.pt` files of `folder`, by name.
+pub(super) fn pt_files(folder: &Path) -> Vec<PathBuf> {
     let Ok(entries) = fs::read_dir(folder) else {
-        return false;
+        return Vec::new();
     };
-    entries
+    let mut files: Vec<PathBuf> = entries
         .flatten()
-        .any(|entry| entry.path().extension() == Some(OsStr::new("pt")))
+        .map(|entry| entry.path())
+        .filter(|path| path.extension() == Some(OsStr::new("pt")))
+        .collect();
+    files.sort();
+    files
 }
 
 #[cfg(test)]

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 
 use crate::checkpoint::Checkpoint;
-use crate::picture::{Geometry, Preprocess};
+use crate::picture::{self, Geometry, Preprocess};
 use crate::request::{Adapter, AdapterError, Answer, EncodedPicture, Generated, PromptPart, Request, SampleFailure};
 use crate::runner::asking::Asking;
 use crate::runner::batch::Batching;
@@ -171,6 +171,15 @@ impl VilaAdapter {
     /// cannot be tokenised.
     pub fn prompt_tokens(&self, request: &Request) -> Result<Vec<PromptToken>, AnswerError> {
         self.language.prompt_tokens(request)
+    }
+
+    /// The tower's input, `[3, side, side]`, of a decoded picture.
+    ///
+    /// # Errors
+    ///
+    /// [`picture::PictureFault`] where it is too small or too long.
+    pub fn pixels_of(&self, decoded: &picture::RgbPicture) -> Result<Vec<f32>, picture::PictureFault> {
+        Ok(self.preprocess.normalise(&self.preprocess.pixels(decoded)?))
     }
 }
 

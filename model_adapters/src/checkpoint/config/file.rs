@@ -39,12 +39,30 @@ impl ConfigFile {
         })
     }
 
+    /// An object that a published file would hold, in the place of one that is not there; complaints name `path`.
+    pub fn published(path: &Path, value: Value) -> Self {
+        let keys = match value {
+            Value::Object(keys) => keys,
+            _ => Map::new(),
+        };
+        Self {
+            path: path.to_owned(),
+            inside: String::new(),
+            keys,
+        }
+    }
+
     /// Reads the file if it is there.
     pub fn read_if_present(path: &Path) -> Result<Option<Self>, CheckpointError> {
         match Self::read(path) {
             Err(CheckpointError::Unreadable { .. }) if is_absent(path) => Ok(None),
             read => read.map(Some),
         }
+    }
+
+    /// The file.
+    pub fn path(&self) -> &Path {
+        &self.path
     }
 
     /// An error about this file.

@@ -6,6 +6,9 @@ use crate::checkpoint::error::CheckpointError;
 /// Layers above this are refused before a tensor list is made of them.
 pub(super) const MOST_LAYERS: usize = 4096;
 
+/// `model_type` of a Llama decoder, and of LLaVA's class that adds pictures to one (layouts A and C).
+const DECODERS: [&str; 3] = ["llama", "llava", "llava_llama"];
+
 /// The language model: a Llama-family decoder.
 #[derive(Debug, Clone, PartialEq)]
 pub struct LlamaConfig {
@@ -89,7 +92,7 @@ pub(super) fn layers(file: &ConfigFile, count: usize) -> Result<usize, Checkpoin
 
 /// What would make the forward pass another one than Llama's.
 fn refuse_other_decoders(file: &ConfigFile) -> Result<(), CheckpointError> {
-    if let Some(other) = file.string("model_type")?.filter(|name| *name != "llama") {
+    if let Some(other) = file.string("model_type")?.filter(|name| !DECODERS.contains(name)) {
         return Err(file.refused("model_type", other, "only `llama` decoders are supported"));
     }
     if let Some(other) = file.string("hidden_act")?.filter(|name| *name != "silu") {
@@ -103,11 +106,17 @@ fn refuse_other_decoders(file: &ConfigFile) -> Result<(), CheckpointError> {
     refuse_quantised(file)
 }
 
-/// `quantization_config`, whose tensors are not the tables' tensors.
+/// `quantization_config`: AutoAWQ's is known by its tensors, any other's tensors are not the tables'.
 pub(in crate::checkpoint) fn refuse_quantised(file: &ConfigFile) -> Result<(), CheckpointError> {
-    match file.value("quantization_config") {
-        Some(_) => Err(file.fault_at("quantization_config", "is set: quantised weights are not supported yet")),
-        None => Ok(()),
+    let Some(quantisation) = file.object("quantization_config")? else {
+        return Ok(());
+    };
+    match (quantisation.string("quant_method")?, quantisation.integer("bits")?) {
+        (Some("awq"), Some(4)) => Ok(()),
+        _ => Err(file.fault_at(
+            "quantization_config",
+            "is set: the only quantised weights that are read are AWQ's of 4 bits",
+        )),
     }
 }
 
@@ -237,7 +246,7 @@ mod tests {
             ),
             (
                 json!({"quantization_config": {}}),
-                "`quantization_config` is set: quantised weights are not supported yet",
+                "`quantization_config` is set: the only quantised weights that are read are AWQ's of 4 bits",
             ),
             (
                 json!({"rope_scaling": {"type": "dynamic", "factor": 2.0}}),

@@ -50,6 +50,24 @@ impl ProjectorKind {
         }
     }
 
+    /// `mm_projector_type` of a `config.json` of layouts A and C: `linear` where the key is absent
+    /// (`llava/model/multimodal_projector/builder.py`).
+    pub(in crate::checkpoint) fn llava(file: &ConfigFile) -> Result<Self, CheckpointError> {
+        let key = "mm_projector_type";
+        if file.value(key).is_none() {
+            return Ok(Self::Linear);
+        }
+        match Self::vila(file)? {
+            Self::Linear => Ok(Self::Linear),
+            Self::MlpGelu { depth } => Ok(Self::MlpGelu { depth }),
+            Self::MlpDownsample => Err(file.refused(
+                key,
+                "mlp_downsample",
+                "in this layout `linear` and `mlp2x_gelu` are known",
+            )),
+        }
+    }
+
     /// The one projector of llava-hf: two linears with biases and exact GELU.
     pub(in crate::checkpoint) fn llava_hf(file: &ConfigFile) -> Result<Self, CheckpointError> {
         if let Some(other) = file.string("projector_hidden_act")?.filter(|name| *name != "gelu") {

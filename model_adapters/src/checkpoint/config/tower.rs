@@ -116,6 +116,21 @@ impl<'a> Selection<'a> {
         })
     }
 
+    /// `mm_vision_select_layer` and `mm_vision_select_feature` of layouts A and C; `patch` where the latter is absent
+    /// (`llava/model/multimodal_encoder/clip_encoder.py`).
+    pub fn llava(file: &'a ConfigFile) -> Result<Self, CheckpointError> {
+        let (layer_key, feature_key) = ("mm_vision_select_layer", "mm_vision_select_feature");
+        match file.value(feature_key) {
+            Some(_) => Self::vila(file),
+            None => Ok(Self {
+                file,
+                layer_key,
+                layer: file.required(layer_key, ConfigFile::integer)?,
+                feature: SelectFeature::Patch,
+            }),
+        }
+    }
+
     /// The hidden state's number, counted from the input of block 0: of `layers + 1` states.
     fn state(&self, layers: usize) -> Result<usize, CheckpointError> {
         let from_end = || {

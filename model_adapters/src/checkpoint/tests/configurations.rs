@@ -6,7 +6,7 @@ use proptest::prelude::*;
 use serde_json::{Value, json};
 
 use crate::checkpoint::Checkpoint;
-use crate::checkpoint::tests::fixture::{Tiny, complaint, llava_hf, vila};
+use crate::checkpoint::tests::fixture::{Tiny, complaint, llava, llava_hf, vila};
 
 #[test]
 fn folders_that_are_none() {
@@ -141,7 +141,7 @@ fn configurations_that_are_refused() {
             "config.json",
             "/llm_cfg",
             json!("/old/llm"),
-            "`llm_cfg` is `/old/llm`: a module outside ",
+            "`llm_cfg` names `/old/llm`, which is not on this machine (looked at: `/old/llm`, ",
         ),
         (
             vila(),
@@ -193,6 +193,43 @@ fn configurations_that_are_refused() {
             "`model_type` is `gemma`: only `llama` decoders ",
         ),
     ];
+    let cases = cases.into_iter().chain([
+        (
+            llava(),
+            "config.json",
+            "/mm_vision_tower",
+            json!("openai/no-such-tower"),
+            "`mm_vision_tower` names `openai/no-such-tower`, which is not on this machine (looked at: ",
+        ),
+        (
+            llava(),
+            "config.json",
+            "/mm_projector_type",
+            json!("mlp_downsample"),
+            "`mm_projector_type` is `mlp_downsample`: in this layout `linear` and `mlp2x_gelu` are known",
+        ),
+        (
+            llava(),
+            "config.json",
+            "/mm_projector_type",
+            json!("resampler"),
+            "`mm_projector_type` is `resampler`: known are ",
+        ),
+        (
+            llava(),
+            "config.json",
+            "/mm_vision_select_layer",
+            json!(null),
+            "`mm_vision_select_layer` is missing",
+        ),
+        (
+            llava(),
+            "clip/preprocessor_config.json",
+            "/crop_size",
+            json!(9),
+            "makes pictures of 9 x 9, the vision tower takes 8 x 8",
+        ),
+    ]);
     for (tiny, file, pointer, value, wanted) in cases {
         let complaint = complaint(tiny, |tiny| match tiny.config(file).pointer_mut(pointer) {
             Some(place) => *place = value,
@@ -203,13 +240,6 @@ fn configurations_that_are_refused() {
             "{complaint}\nwanted {wanted}"
         );
     }
-    let single = complaint(llava_hf(false), |tiny| {
-        *tiny.config("config.json") = json!({"architectures": ["LlavaLlamaForCausalLM"], "mm_vision_tower": "x"});
-    });
-    assert_eq!(
-        single,
-        "`config.json`: the layout LLaVA single folder (A/C) is not supported yet"
-    );
 }
 
 /// JSON of any shape, small.

@@ -77,6 +77,61 @@ pub fn file_of(tensors: &Tensors) -> Vec<u8> {
     serialize(views, None).unwrap()
 }
 
+/// A PyTorch archive of `tensors`, as `torch.save` of a plain dict lays it out.
+pub fn archive_of(tensors: &Tensors) -> Vec<u8> {
+    let text = |text: &str| [b"X".as_slice(), &(text.len() as u32).to_le_bytes(), text.as_bytes()].concat();
+    let number = |n: usize| [b"J".as_slice(), &(n as u32).to_le_bytes()].concat();
+    let sizes = |sizes: &[usize]| {
+        [
+            b"(".to_vec(),
+            sizes.iter().flat_map(|n| number(*n)).collect(),
+            b"t".to_vec(),
+        ]
+        .concat()
+    };
+    let mut archive = zip::ZipWriter::new(std::io::Cursor::new(Vec::new()));
+    let stored = zip::write::SimpleFileOptions::default().compression_method(zip::CompressionMethod::Stored);
+    let mut pickle = b"\x80\x02}(".to_vec();
+    for (key, (name, tensor)) in tensors.iter().enumerate() {
+        let class = match tensor.dtype {
+            Dtype::F32 => "Float",
+            Dtype::F16 => "Half",
+            Dtype::BF16 => "BFloat16",
+            Dtype::I64 => "Long",
+            Dtype::I32 => "Int",
+            Dtype::I16 => "Short",
+            Dtype::BOOL => "Bool",
+            other => panic!("no storage class of {other}"),
+        };
+        let elements: usize = tensor.shape.iter().product();
+        let mut strides = vec![1; tensor.shape.len()];
+        for i in (1..strides.len()).rev() {
+            strides[i - 1] = strides[i] * tensor.shape[i];
+        }
+        pickle.extend(text(name));
+        pickle.extend(b"ctorch._utils\n_rebuild_tensor_v2\n((");
+        pickle.extend(text("storage"));
+        pickle.extend(format!("ctorch\n{class}Storage\n").bytes());
+        pickle.extend(
+            [
+                text(&key.to_string()),
+                text("cpu"),
+                number(elements),
+                b"tQ".to_vec(),
+                number(0),
+            ]
+            .concat(),
+        );
+        pickle.extend([sizes(&tensor.shape), sizes(&strides), b"\x89NtR".to_vec()].concat());
+        archive.start_file(format!("archive/data/{key}"), stored).unwrap();
+        std::io::Write::write_all(&mut archive, &bytes(name, tensor)).unwrap();
+    }
+    pickle.extend(b"u.");
+    archive.start_file("archive/data.pkl", stored).unwrap();
+    std::io::Write::write_all(&mut archive, &pickle).unwrap();
+    archive.finish().unwrap().into_inner()
+}
+
 impl Tiny {
     pub fn write(&self) -> Written {
         let written = Written {
@@ -88,9 +143,50 @@ impl Tiny {
             fs::write(path, value.to_string()).unwrap();
         }
         for (name, tensors) in &self.weights {
-            fs::write(written.path(name), file_of(tensors)).unwrap();
+            fs::create_dir_all(written.path(name).parent().unwrap()).unwrap();
+            let file = if name.ends_with(".bin") || name.ends_with(".pt") {
+                archive_of(tensors)
+            } else {
+                file_of(tensors)
+            };
+            fs::write(written.path(name), file).unwrap();
         }
         written
+    }
+
+    /// The same checkpoint with its weights in PyTorch archives.
+    pub fn in_archives(&self) -> Self {
+        let renamed = |name: &str| {
+            name.replace("model-0", "pytorch_model-0")
+                .replace("/model.s", "/pytorch_model.s")
+        };
+        let file = |name: &String| {
+            let name = if name.starts_with("model.s") {
+                format!("pytorch_{name}")
+            } else {
+                renamed(name)
+            };
+            name.replace(".safetensors", ".bin")
+        };
+        let mut json = BTreeMap::new();
+        for (name, value) in &self.json {
+            let text = value.to_string();
+            match name.ends_with(".safetensors.index.json") {
+                true => json.insert(
+                    file(name),
+                    serde_json::from_str(&renamed(&text).replace(".safetensors", ".bin")).unwrap(),
+                ),
+                false => json.insert(name.clone(), value.clone()),
+            };
+        }
+        Self {
+            json,
+            weights: self
+                .weights
+                .iter()
+                .map(|(name, tensors)| (file(name), tensors.clone()))
+                .collect(),
+        }
     }
 
     /// The JSON file `name`, to be changed.
@@ -269,6 +365,102 @@ pub fn llava_hf(nested: bool) -> Tiny {
         json: json.into_iter().map(|(name, value)| (name.to_owned(), value)).collect(),
         weights: BTreeMap::from([("model.safetensors".to_owned(), tensors)]),
     }
+}
+
+/// Layout C: decoder and projector in one folder, the whole CLIP model of the hub in `clip/`, which the configuration
+/// names.
+pub fn llava() -> Tiny {
+    let mut tensors = decoder("model.", "lm_head.weight", Dtype::F16);
+    let projector: [(&str, &[usize]); 4] = [
+        ("0.weight", &[8, 6]),
+        ("0.bias", &[8]),
+        ("2.weight", &[8, 8]),
+        ("2.bias", &[8]),
+    ];
+    for (part, shape) in projector {
+        tensors.insert(format!("model.mm_projector.{part}"), tensor(Dtype::F16, shape));
+    }
+    tensors.insert(
+        "model.layers.0.self_attn.rotary_emb.inv_freq".to_owned(),
+        tensor(Dtype::F32, &[1]),
+    );
+    let mut whole_clip = clip("vision_model.", Dtype::F32);
+    let text: [(&str, &[usize]); 4] = [
+        ("logit_scale", &[]),
+        ("text_model.embeddings.token_embedding.weight", &[9, 4]),
+        ("text_projection.weight", &[4, 4]),
+        ("visual_projection.weight", &[4, 6]),
+    ];
+    for (name, shape) in text {
+        whole_clip.insert(name.to_owned(), tensor(Dtype::F32, shape));
+    }
+    let json = [
+        (
+            "config.json",
+            json!({
+                "architectures": ["LlavaLlamaForCausalLM"], "model_type": "llava", "hidden_size": 8,
+                "intermediate_size": 12, "num_hidden_layers": 2, "num_attention_heads": 4, "num_key_value_heads": 2,
+                "rms_norm_eps": 1e-5, "vocab_size": 10, "eos_token_id": 2, "image_aspect_ratio": "pad",
+                "mm_hidden_size": 6, "mm_projector_type": "mlp2x_gelu", "mm_use_im_patch_token": false,
+                "mm_use_im_start_end": false, "mm_vision_select_feature": "patch", "mm_vision_select_layer": -2,
+                "mm_vision_tower": "clip", "unfreeze_mm_vision_tower": false,
+            }),
+        ),
+        ("tokenizer_config.json", json!({})),
+        (
+            "clip/config.json",
+            json!({
+                "architectures": ["CLIPModel"], "model_type": "clip", "text_config": {"hidden_size": 4},
+                "vision_config": {
+                    "hidden_size": 6, "intermediate_size": 10, "num_hidden_layers": 3, "num_attention_heads": 2,
+                    "image_size": 8, "patch_size": 4, "model_type": "clip_vision_model",
+                },
+            }),
+        ),
+        ("clip/preprocessor_config.json", json!({"size": 8, "crop_size": 8})),
+    ];
+    Tiny {
+        json: json.into_iter().map(|(name, value)| (name.to_owned(), value)).collect(),
+        weights: BTreeMap::from([
+            ("model.safetensors".to_owned(), tensors),
+            ("clip/model.safetensors".to_owned(), whole_clip),
+        ]),
+    }
+}
+
+/// Layout B as [`vila`] but 128 wide, its decoder's linears in four bits in one `.pt` file.
+pub fn awq() -> Tiny {
+    let mut tiny = vila();
+    let wide = |n: &usize| match n {
+        8 => 128,
+        4 => 64,
+        12 => 256,
+        n => *n,
+    };
+    let llm = tiny.config("llm/config.json");
+    llm["hidden_size"] = json!(128);
+    llm["intermediate_size"] = json!(256);
+    for tensor in tiny.tensors("mm_projector/model.safetensors").values_mut() {
+        tensor.shape = tensor.shape.iter().map(|n| if *n == 8 { 128 } else { *n }).collect();
+    }
+    let mut packed = Tensors::new();
+    for (name, found) in tiny.weights.remove("llm/model.safetensors").unwrap() {
+        let shape: Vec<usize> = found.shape.iter().map(wide).collect();
+        match (name.strip_suffix("_proj.weight"), shape.as_slice()) {
+            (Some(stem), [outputs, inputs]) => {
+                packed.insert(
+                    format!("{stem}_proj.qweight"),
+                    tensor(Dtype::I16, &[outputs / 4, *inputs]),
+                );
+                for part in ["scales", "scaled_zeros"] {
+                    packed.insert(format!("{stem}_proj.{part}"), tensor(Dtype::F16, &[8, *outputs]));
+                }
+            }
+            _ => drop(packed.insert(name, tensor(Dtype::F16, &shape))),
+        }
+    }
+    tiny.weights.insert("llm/tiny-w4-g128-awq-v2.pt".to_owned(), packed);
+    tiny
 }
 
 /// Layout B with a SigLIP tower and `mlp_downsample`.

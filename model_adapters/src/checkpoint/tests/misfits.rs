@@ -124,7 +124,7 @@ fn twenty_names_and_no_more() {
         })
     };
     assert!(with_extra(20).ends_with("`extra.18`, `extra.19`; give --allow-extra-tensors to ignore them"));
-    assert!(with_extra(21).ends_with("`extra.18`, `extra.19`; and 1 more"));
+    assert!(with_extra(21).ends_with("`extra.18`, `extra.19`; and 1 more; give --allow-extra-tensors to ignore them"));
 }
 
 #[test]

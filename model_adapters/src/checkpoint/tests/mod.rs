@@ -1,6 +1,7 @@
-//! Tiny checkpoints of both layouts, whole and broken in every way that has a message.
+//! Tiny checkpoints of every layout, whole and broken in every way that has a message.
 
 mod configurations;
+mod containers;
 mod fixture;
 mod misfits;
 mod opening;

@@ -1,11 +1,12 @@
 //! Weight files and indices that are refused, each with the message a user gets.
 
+use std::collections::BTreeMap;
 use std::fs;
 
 use proptest::prelude::*;
 use serde_json::json;
 
-use crate::checkpoint::tests::fixture::{Change, complaint, file_of, llava_hf};
+use crate::checkpoint::tests::fixture::{Change, Tensor, archive_of, complaint, file_of, llava_hf};
 
 const WEIGHTS: &str = "model.safetensors";
 const AGAIN: &str = "truncated, damaged or not safetensors, fetch the file again";
@@ -169,17 +170,37 @@ fn weights_in_other_containers() {
     let mut tiny = llava_hf(false);
     tiny.weights.clear();
     let written = tiny.write();
-    let nothing = "`FOLDER`: holds neither `model.safetensors` nor `model.safetensors.index.json`";
+    let nothing = "`FOLDER`: holds no weights: none of `model.safetensors`, `model.safetensors.index.json`, \
+                   `pytorch_model.bin`, `pytorch_model.bin.index.json`, no `*.pt`";
     assert_eq!(written.complaint(), nothing);
-    fs::write(written.path("awq-v2.pt"), "").unwrap();
+    let one = BTreeMap::from([(
+        "a".to_owned(),
+        Tensor {
+            dtype: safetensors::Dtype::F16,
+            shape: vec![2],
+        },
+    )]);
+    fs::write(written.path("a.pt"), archive_of(&one)).unwrap();
+    assert!(
+        written
+            .complaint()
+            .starts_with("`a.pt`: is the only weight file and holds no quantised tensors: ")
+    );
+    fs::write(written.path("b.pt"), "").unwrap();
     assert_eq!(
         written.complaint(),
-        format!("{nothing}; `.pt` files (AWQ) are not supported yet")
+        "`FOLDER`: holds several `.pt` files, `a.pt` and `b.pt`: keep one"
     );
-    for name in ["pytorch_model.bin.index.json", "pytorch_model.bin"] {
+    // The first of the four wins, whatever else lies there.
+    for (name, wanted) in [
+        ("pytorch_model.bin.index.json", "is not JSON: "),
+        ("pytorch_model.bin", "is no zip archive: "),
+        ("model.safetensors.index.json", "is not JSON: "),
+        ("model.safetensors", "its 0 bytes do not hold the header"),
+    ] {
         fs::write(written.path(name), "").unwrap();
-        let wanted = "PyTorch pickles are not supported yet: convert the weights to safetensors";
-        assert_eq!(written.complaint(), format!("`{name}`: {wanted}"));
+        let complaint = written.complaint();
+        assert!(complaint.starts_with(&format!("`{name}`: {wanted}")), "{complaint}");
     }
 }
 

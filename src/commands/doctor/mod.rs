@@ -1,12 +1,36 @@
 //! `doctor`: what this machine and this build can do.
 
-use std::io::{self, Write};
+#[cfg(feature = "libtorch")]
+mod parity;
 
+use std::io::{self, Write};
+use std::path::Path;
+
+use crate::cli::DoctorArgs;
 use crate::exit::Exit;
 use crate::fault::Fault;
 
-/// Prints one line a fact. Never fails for what it finds.
-pub fn run() -> Result<Exit, Fault> {
+/// Prints one line a fact and never fails for what it finds; with `--parity` compares this build with the references.
+pub fn run(args: &DoctorArgs) -> Result<Exit, Fault> {
+    match &args.parity {
+        None => facts(),
+        Some(checkpoint) => parity(checkpoint.as_deref(), args.reference.as_deref()),
+    }
+}
+
+#[cfg(feature = "libtorch")]
+fn parity(checkpoint: Option<&Path>, reference: Option<&Path>) -> Result<Exit, Fault> {
+    parity::run(checkpoint, reference)
+}
+
+#[cfg(not(feature = "libtorch"))]
+fn parity(_: Option<&Path>, _: Option<&Path>) -> Result<Exit, Fault> {
+    Err(Fault::User(
+        "this vila-bench was built without libtorch and computes nothing that could be compared".to_owned(),
+    ))
+}
+
+fn facts() -> Result<Exit, Fault> {
     let mut lines = vec![("vila-bench", env!("CARGO_PKG_VERSION").to_owned())];
     lines.extend(libtorch());
     let mut system = sysinfo::System::new();

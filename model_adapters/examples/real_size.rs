@@ -1,0 +1,88 @@
+//! What loading and asking a checkpoint costs: `real_size CKPT PICTURE [DTYPE]` prints one JSON object with the seconds
+//! of loading, the seconds to the first token (picture included), tokens per second behind it, and the peak of
+//! resident memory. `tests/bench/real_size.py` runs it on checkpoints of the published shapes.
+
+use std::error::Error;
+use std::ops::ControlFlow;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Instant;
+
+use model_adapters::checkpoint::Checkpoint;
+use model_adapters::runner::{Batching, Device, DtypeChoice, RunnerSettings, VilaAdapter};
+use model_adapters::{Adapter, EncodedPicture, GenerationLimits, PromptPart, Request};
+
+/// New tokens of the timed answer.
+const NEW_TOKENS: usize = 8;
+
+fn main() -> Result<(), Box<dyn Error>> {
+    let mut arguments = std::env::args().skip(1);
+    let (Some(folder), Some(picture)) = (arguments.next(), arguments.next()) else {
+        return Err("usage: real_size CKPT PICTURE [DTYPE]".into());
+    };
+    let dtype = arguments
+        .next()
+        .unwrap_or_else(|| "auto".to_owned())
+        .parse::<DtypeChoice>()?;
+    let start = Instant::now();
+    let checkpoint = Checkpoint::open(&PathBuf::from(folder))?;
+    let mut settings = RunnerSettings {
+        device: Device::Cpu,
+        dtype,
+        template: None,
+        keep: None,
+        threads: None,
+        batching: Batching::default(),
+    };
+    settings.keep = Some(settings.loading(&checkpoint).keep);
+    let mut adapter = VilaAdapter::open(&checkpoint, settings)?;
+    let load = start.elapsed().as_secs_f64();
+
+    let mut timed = |max_new_tokens| -> Result<(f64, usize), Box<dyn Error>> {
+        let (path, start) = (picture.clone(), Instant::now());
+        let mut tokens: Result<usize, Box<dyn Error>> = Err("no answer".into());
+        let request = Request {
+            id: "question".to_owned(),
+            prompt: vec![
+                PromptPart::Picture(EncodedPicture {
+                    key: picture.as_str().into(),
+                    read: Arc::new(move || std::fs::read(&path).map_err(|error| error.to_string())),
+                }),
+                PromptPart::Text(
+                    "Is there a dog in the image?\nAnswer the question using a single word or phrase.".to_owned(),
+                ),
+            ],
+            limits: GenerationLimits { max_new_tokens },
+        };
+        adapter.answer(&mut std::iter::once(request), &mut |answer| {
+            tokens = answer
+                .outcome
+                .map(|generated| generated.new_tokens)
+                .map_err(|failure| failure.to_string().into());
+            ControlFlow::Continue(())
+        })?;
+        Ok((start.elapsed().as_secs_f64(), tokens?))
+    };
+    let (first, _) = timed(1)?;
+    // The picture is known from here on: what differs between these two is the tokens alone.
+    let (one, _) = timed(1)?;
+    let (all, tokens) = timed(NEW_TOKENS)?;
+    let rate = tokens.saturating_sub(1) as f64 / (all - one);
+    println!(
+        "{{\"keep\": \"{}\", \"load_s\": {load:.2}, \"first_token_s\": {first:.2}, \"tokens\": {tokens}, \
+         \"answer_s\": {all:.2}, \"tokens_per_s\": {rate:.3}, \"peak_rss_bytes\": {}}}",
+        settings.keep.map_or("", model_adapters::runner::Keep::id),
+        peak_rss()?
+    );
+    Ok(())
+}
+
+/// The most memory this process ever had resident, pages of mapped files included.
+fn peak_rss() -> Result<u64, Box<dyn Error>> {
+    let status = std::fs::read_to_string("/proc/self/status")?;
+    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"));
+    let kib = line
+        .and_then(|line| line.split_whitespace().next())
+        .ok_or("no VmHWM in /proc/self/status")?;
+    Ok(kib.parse::<u64>()? * 1024)
+}
