@@ -111,6 +111,9 @@ pub struct RunArgs {
     /// Ask every question, also one that repeats an earlier one to the letter
     #[arg(long)]
     pub no_dedupe: bool,
+    /// Use no batch at all: the path that the others are compared with
+    #[arg(long, hide = true, conflicts_with_all = ["exact", "fast"])]
+    pub one_at_a_time: bool,
     /// Let only the limit end an answer, for measuring speed
     #[arg(long, hide = true)]
     pub ignore_eos: bool,

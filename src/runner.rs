@@ -59,7 +59,7 @@ impl Runner {
                     BatchSize::Auto => None,
                     BatchSize::Fixed(rows) => Some(rows),
                 },
-                exactness: if args.fast { Exactness::Fast } else { Exactness::Exact },
+                exactness: exactness(args),
                 dedupe: !args.no_dedupe,
                 ignore_end_tokens: args.ignore_eos,
             },
@@ -148,5 +148,13 @@ impl Runner {
             Some(adapter) => Ok(Box::new(adapter)),
             None => Err(Fault::Bug("the model is loaded and not there".to_owned())),
         }
+    }
+}
+
+fn exactness(args: &RunArgs) -> Exactness {
+    match (args.fast, args.one_at_a_time) {
+        (true, _) => Exactness::Fast,
+        (_, true) => Exactness::Reference,
+        _ => Exactness::Exact,
     }
 }

@@ -1,5 +1,6 @@
 //! `run` and `inspect` on the tiny checkpoints of the repository.
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
@@ -71,6 +72,8 @@ fn both_layouts_answer_the_demo() {
 fn started(model: &Path, out: &Path) -> std::process::Child {
     let child = crate::command::command()
         .args(arguments(model, &demo(), out))
+        // Slow enough to be caught in the middle.
+        .args(["--batch-size", "1", "--no-dedupe"])
         .stdout(std::process::Stdio::piped())
         .stderr(std::process::Stdio::piped())
         .spawn()
@@ -123,11 +126,7 @@ fn an_interrupt_ends_cleanly_with_what_was_reached() {
     assert!(sent.success());
     let ran = Ran::of(&child.wait_with_output().unwrap());
     assert_eq!(ran.status, 3, "{}", ran.stderr);
-    assert!(
-        ran.stderr.contains("stopping after the answer in flight"),
-        "{}",
-        ran.stderr
-    );
+    assert!(ran.stderr.contains("stopping; press Ctrl-C again"), "{}", ran.stderr);
     assert_eq!(results(out.path(), "tiny-vila15")["partial"], true);
 }
 
@@ -314,4 +313,72 @@ fn the_demo_runs_and_shows_a_leaderboard() {
     assert_eq!(ran.status, 0, "{}", ran.stderr);
     assert!(ran.stderr.contains("weights are random"), "{}", ran.stderr);
     assert!(ran.stdout.contains("not comparable"), "{}", ran.stdout);
+}
+
+/// Question id to answer and to the question that it repeats.
+fn journal(out: &Path) -> BTreeMap<String, (String, Option<String>)> {
+    let text = read(&out.join("tiny-vila15/pope@coco-144/predictions.jsonl"));
+    let entry = |line: &str| {
+        let entry: serde_json::Value = serde_json::from_str(line).unwrap();
+        let field = |name: &str| entry[name].as_str().map(str::to_owned);
+        (field("id").unwrap(), (field("answer").unwrap(), field("repeats")))
+    };
+    text.lines().map(entry).collect()
+}
+
+#[test]
+fn answers_do_not_depend_on_how_they_are_batched() {
+    let answers = |more: &[&str]| {
+        let out = tempfile::tempdir().unwrap();
+        let ran = run("tiny-vila15", &demo(), out.path(), more);
+        assert_eq!(ran.status, 0, "{}", ran.stderr);
+        journal(out.path())
+    };
+    let reference = answers(&["--one-at-a-time", "--no-dedupe"]);
+    assert!(reference.values().all(|(_, repeats)| repeats.is_none()));
+    for more in [
+        &[][..],
+        &["--no-dedupe"],
+        &["--batch-size", "1"],
+        &["--batch-size", "7"],
+        &["--fast"],
+    ] {
+        let batched = answers(more);
+        assert_eq!(batched.len(), reference.len());
+        for (id, (answer, repeats)) in batched {
+            assert_eq!(answer, reference[&id].0, "{id} with {more:?}");
+            if let Some(repeated) = repeats {
+                assert!(!more.contains(&"--no-dedupe"));
+                assert_eq!(answer, reference[&repeated].0, "{id} repeats {repeated}");
+            }
+        }
+    }
+}
+
+#[test]
+fn a_run_says_what_it_saved_and_what_it_asked_twice() {
+    let out = tempfile::tempdir().unwrap();
+    let ran = run("tiny-vila15", &demo(), out.path(), &[]);
+    // 144 questions, some of them the same for several categories; 8 are measured, the first time only.
+    let repeated = journal(out.path())
+        .values()
+        .filter(|(_, repeats)| repeats.is_some())
+        .count();
+    assert!(repeated > 0);
+    assert!(ran.stderr.contains(&format!("{repeated} repeated")), "{}", ran.stderr);
+    assert!(
+        ran.stderr.contains("asked alone as well: 8 questions"),
+        "{}",
+        ran.stderr
+    );
+    let results = read(&out.path().join("tiny-vila15/pope@coco-144/results.json"));
+    let document: serde_json::Value = serde_json::from_str(&results).unwrap();
+    let work = &document["timings"]["report"]["work"];
+    assert_eq!(
+        (&work["tower_forwards"], &work["repeats"]),
+        (&8.into(), &repeated.into())
+    );
+
+    let again = run("tiny-vila15", &demo(), out.path(), &["--fresh"]);
+    assert!(!again.stderr.contains("asked alone as well: 8"), "{}", again.stderr);
 }

@@ -223,7 +223,7 @@ impl Adapter for VilaAdapter {
         // What `--fast` reports is measured in every run.
         let mut spread = match batching.exactness {
             Exactness::Exact => self.spread,
-            Exactness::Fast => Spread::default(),
+            Exactness::Fast | Exactness::Reference => Spread::default(),
         };
         let engine = Engine::new(&mut self.model, room, batching.exactness, &mut spread);
         let mut asking = Asking::new(engine, &self.language, &self.preprocess, batching.dedupe, &self.stop);

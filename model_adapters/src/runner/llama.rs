@@ -253,10 +253,11 @@ impl Layer {
         mixing: &mut dyn Mixing,
     ) -> Result<Tensor, TorchError> {
         let normed = self.input_norm.forward(hidden)?;
-        let attended = self.attention.forward(&normed, rotation, index, mixing)?;
-        let hidden = hidden.f_add(&attended)?;
+        let mut attended = self.attention.forward(&normed, rotation, index, mixing)?;
+        // In place where the result of a matrix product is at hand: a fresh buffer of this size costs page faults.
+        let hidden = attended.f_add_(hidden)?;
         let normed = self.post_norm.forward(&hidden)?;
-        Ok(hidden.f_add(&self.mlp.forward(&normed)?)?)
+        Ok(self.mlp.forward(&normed)?.f_add_(&hidden)?)
     }
 }
 
@@ -284,7 +285,7 @@ impl Attention {
 
 impl Mlp {
     fn forward(&self, x: &Tensor) -> Result<Tensor, TorchError> {
-        let gated = self.gate.forward(x)?.f_silu()?.f_mul(&self.up.forward(x)?)?;
+        let gated = self.gate.forward(x)?.f_silu_()?.f_mul_(&self.up.forward(x)?)?;
         self.down.forward(&gated)
     }
 }

@@ -213,6 +213,9 @@ impl<'a> Engine<'a> {
     }
 
     fn advance(&mut self) -> Result<(), AnswerError> {
+        if self.exactness == Exactness::Reference {
+            return self.ask_next_alone();
+        }
         let earlier = self.cohorts.len();
         if self.prefill()? {
             self.take_tokens(earlier)
@@ -222,6 +225,32 @@ impl<'a> Engine<'a> {
             self.decode()?;
             self.take_tokens(0)
         }
+    }
+
+    /// The reference path: the next question by itself, whatever it shares with others.
+    fn ask_next_alone(&mut self) -> Result<(), AnswerError> {
+        let Some(piece) = self.waiting.front_mut() else {
+            return Ok(());
+        };
+        let question = piece.questions.pop_front();
+        if piece.questions.is_empty() {
+            self.waiting.pop_front();
+        }
+        if let Some(question) = question {
+            self.work.prompt_positions += question.prompt_positions;
+            self.work.prefilled += question.prompt_positions;
+            let row = Row {
+                question,
+                ids: Vec::new(),
+                choices: Vec::new(),
+            };
+            let result = self.ask_alone(&row)?;
+            self.done.push(Outcome {
+                ticket: row.question.ticket,
+                result,
+            });
+        }
+        Ok(())
     }
 
     /// Prefills as much as there is room for, as new cohorts; whether there was anything to prefill.
@@ -307,7 +336,7 @@ impl<'a> Engine<'a> {
         match self.exactness {
             Exactness::Exact if covered && settled => Ok(in_batch()),
             Exactness::Fast if covered => Ok(in_batch()),
-            Exactness::Exact => {
+            Exactness::Exact | Exactness::Reference => {
                 if covered {
                     self.work.close += 1;
                 }

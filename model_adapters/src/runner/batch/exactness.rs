@@ -28,6 +28,8 @@ pub enum Exactness {
     Exact,
     /// Whatever the batch says; a sample is measured.
     Fast,
+    /// No batch: one question at a time with a full prefill. What the others are compared with.
+    Reference,
 }
 
 /// How far batches move the lead of the best logit, as measured so far. Belongs to a model, a device, a dtype and a
