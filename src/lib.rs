@@ -24,6 +24,7 @@ mod run_folder;
 mod runner;
 mod samples;
 mod score_table;
+mod script;
 mod statistics;
 mod table;
 mod task;

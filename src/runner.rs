@@ -4,12 +4,11 @@
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 
-use model_adapters::Adapter;
 use model_adapters::checkpoint::Checkpoint;
 use model_adapters::runner::{Device, Dtype, DtypeChoice, Libtorch, RunnerSettings, VilaAdapter};
-use model_adapters::template::ConvTemplate;
+use model_adapters::{Adapter, Request, Script};
 
-use crate::cli::{DtypeArg, RunArgs};
+use crate::cli::{AspectRatio, DtypeArg, RunArgs};
 use crate::fault::Fault;
 
 /// A checkpoint and how it is to be run.
@@ -24,12 +23,10 @@ impl Runner {
     pub fn open(args: &RunArgs) -> Result<Self, Fault> {
         let user = |error: &dyn std::fmt::Display| Fault::User(error.to_string());
         let device = args.device.parse::<Device>().map_err(|error| user(&error))?;
-        let template = args
-            .conv_template
-            .as_deref()
-            .map(str::parse::<ConvTemplate>)
-            .transpose();
-        let template = template.map_err(|error| user(&error))?;
+        let geometry = match args.image_aspect_ratio {
+            AspectRatio::Auto => None,
+            AspectRatio::Fixed(geometry) => Some(geometry),
+        };
         let dtype = match args.dtype {
             DtypeArg::Auto => DtypeChoice::Auto,
             DtypeArg::Float32 => DtypeChoice::Fixed(Dtype::Float32),
@@ -40,9 +37,13 @@ impl Runner {
         let settings = RunnerSettings {
             device,
             dtype,
-            template,
+            profile: args.profile,
+            template: args.conv_template,
+            geometry,
+            stop: args.stop,
             threads: None,
         };
+        settings.check(&checkpoint)?;
         Ok(Self {
             checkpoint,
             settings,
@@ -57,9 +58,14 @@ impl Runner {
         files
     }
 
-    /// What an answer depends on besides files and prompt.
-    pub fn identity(&self) -> Vec<(&'static str, String)> {
-        self.settings.identity(&self.checkpoint)
+    /// What an answer to `script` depends on besides files and prompt.
+    pub fn identity(&self, script: Script) -> Vec<(&'static str, String)> {
+        self.settings.identity(&self.checkpoint, script)
+    }
+
+    /// The whole text that `request` becomes.
+    pub fn prompt(&self, request: &Request) -> String {
+        self.settings.rendered_prompt(&self.checkpoint, request)
     }
 
     /// Where it computes, for the record.

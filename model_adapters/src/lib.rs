@@ -5,16 +5,20 @@
 //! is still here.
 
 pub mod checkpoint;
+mod names;
 pub mod picture;
+pub mod profile;
 mod replay;
 mod request;
 #[cfg(feature = "libtorch")]
 pub mod runner;
+pub mod stop;
 pub mod template;
 pub mod tokenizer;
 
+pub use names::UnknownName;
 pub use replay::Replay;
 pub use request::{
     Adapter, AdapterError, Answer, EncodedPicture, FinishReason, Generated, GenerationLimits, PromptPart, Request,
-    SampleFailure,
+    SampleFailure, Script,
 };

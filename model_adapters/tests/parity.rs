@@ -12,8 +12,9 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use model_adapters::checkpoint::Checkpoint;
 use model_adapters::picture::{self, Geometry, Preprocess, RgbPicture};
 use model_adapters::runner::{Device, DtypeChoice, RunnerSettings, VilaAdapter};
+use model_adapters::stop::StopRule;
 use model_adapters::tokenizer::PromptToken;
-use model_adapters::{Adapter, EncodedPicture, FinishReason, GenerationLimits, PromptPart, Request};
+use model_adapters::{Adapter, EncodedPicture, FinishReason, GenerationLimits, PromptPart, Request, Script};
 use safetensors::SafeTensors;
 use serde::Deserialize;
 
@@ -73,7 +74,10 @@ impl Fixture {
         let settings = RunnerSettings {
             device: Device::Cpu,
             dtype: DtypeChoice::Auto,
+            profile: None,
             template: None,
+            geometry: None,
+            stop: StopRule::Auto,
             threads: None,
         };
         VilaAdapter::open(&self.checkpoint(), settings).unwrap()
@@ -114,6 +118,7 @@ impl Fixture {
         };
         Request {
             id: case.id.clone(),
+            script: Script::Short,
             prompt: vec![PromptPart::Picture(picture), PromptPart::Text(case.question.clone())],
             limits: self.limits(),
         }

@@ -15,7 +15,7 @@ use crate::table::{Table, left, right};
 pub fn run(args: &InspectArgs) -> Result<Exit, Fault> {
     let checkpoint = Checkpoint::open(&args.checkpoint)?;
     let tokenizer = checkpoint
-        .open_tokenizer()
+        .open_tokenizer(checkpoint.profile())
         .map_err(|error| Fault::User(error.to_string()))?;
     checkpoint.vocabulary_rows(&tokenizer)?;
     let mut out = io::stdout().lock();
@@ -35,7 +35,9 @@ fn write(out: &mut dyn Write, checkpoint: &Checkpoint, tokenizer: &Tokenizer) ->
     let lines = [
         ("checkpoint", checkpoint.folder.display().to_string()),
         ("layout", seen.layout.to_string()),
+        ("profile", checkpoint.profile().name().to_owned()),
         ("template", checkpoint.conv_template().name().to_owned()),
+        ("answers end", ends(checkpoint)),
         ("tokenizer", tokenizer.source().to_owned()),
         ("pictures", format!("{geometry}; {} tokens each", seen.picture_tokens)),
         (
@@ -77,6 +79,16 @@ fn write(out: &mut dyn Write, checkpoint: &Checkpoint, tokenizer: &Tokenizer) ->
     );
     row(&mut table, "decoder", decoder, &seen.decoder);
     table.write_text(out)
+}
+
+/// What ends an answer, and the stop string that some scripts look for.
+fn ends(checkpoint: &Checkpoint) -> String {
+    let ids: Vec<String> = checkpoint.generation.eos.iter().map(u32::to_string).collect();
+    let tokens = format!("at token {}", ids.join(" or "));
+    match checkpoint.conv_template().stop_string() {
+        Some(string) => format!("{tokens}; the template's stop string is {string:?}"),
+        None => tokens,
+    }
 }
 
 fn row(table: &mut Table, name: &str, kind: String, module: &ModuleInspection) {

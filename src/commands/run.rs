@@ -231,7 +231,7 @@ impl TaskRun<'_> {
             }
             _ => "unknown: this run has not asked anything yet".to_owned(),
         };
-        let lines = [
+        let mut lines = vec![
             format!(
                 "{} {} with {}",
                 self.questions.task(),
@@ -245,9 +245,12 @@ impl TaskRun<'_> {
             ),
             format!("  pictures   {} needed, {} present", pictures.needed, pictures.present),
             format!("  wording    {}", self.first_prompt(&plan)),
+        ];
+        lines.extend(self.asked_as(model, &plan));
+        lines.extend([
             format!("  time       {expected}"),
             format!("  folder     {}", self.folder.path().display()),
-        ];
+        ]);
         let mut out = std::io::stdout().lock();
         writeln!(out, "{}", lines.join("\n")).map_err(|error| Fault::stdout(&error))?;
         Ok(Exit::Done)
@@ -259,6 +262,26 @@ impl TaskRun<'_> {
         first
             .map(|&index| format!("{:?}", self.questions.prompt(index)))
             .unwrap_or_default()
+    }
+
+    /// The first question as a checkpoint gets it, template and picture markers included, and the settings that answers
+    /// depend on; nothing for a model that makes no prompt here.
+    fn asked_as(&self, model: &Model, plan: &Plan) -> Vec<String> {
+        let first = plan.open.first().or(plan.selected.first());
+        let request = first.and_then(|&index| self.questions.request(index));
+        let Some(prompt) = request.and_then(|request| model.prompt(&request)) else {
+            return Vec::new();
+        };
+        let settings = model.identity(self.questions.script());
+        let settings: Vec<String> = settings
+            .into_iter()
+            .map(|(name, value)| format!("{name} {value}"))
+            .collect();
+        vec![
+            format!("  prompt     {prompt:?}"),
+            format!("  settings   {}", settings.join(", ")),
+            format!("  answers    {} tokens at most", self.questions.max_new_tokens()),
+        ]
     }
 
     /// The manifest of this run: the one in the folder, which must be about the same run, or a new one.
@@ -290,7 +313,7 @@ impl TaskRun<'_> {
         let mut identity: BTreeMap<String, String> = self.questions.identity().into_iter().collect();
         identity.extend(
             model
-                .identity()
+                .identity(self.questions.script())
                 .into_iter()
                 .map(|(name, value)| (name.to_owned(), value)),
         );

@@ -5,5 +5,7 @@
 mod checkpoint;
 mod command;
 mod export;
+#[cfg(feature = "libtorch")]
+mod model_options;
 mod run;
 mod score;

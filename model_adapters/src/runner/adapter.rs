@@ -7,11 +7,16 @@ use tch::Tensor;
 
 use crate::checkpoint::Checkpoint;
 use crate::picture::{self, Geometry, Preprocess};
-use crate::request::{Adapter, AdapterError, Answer, EncodedPicture, Generated, PromptPart, Request, SampleFailure};
+use crate::profile::Profile;
+use crate::request::{
+    Adapter, AdapterError, Answer, EncodedPicture, Generated, PromptPart, Request, SampleFailure, Script,
+};
 use crate::runner::device::Device;
 use crate::runner::error::{AnswerError, DeviceError, LoadError};
 use crate::runner::model::VilaModel;
 use crate::runner::torch::{self, DtypeChoice, Placement};
+use crate::runner::wording::Wording;
+use crate::stop::StopRule;
 use crate::template::{self, ConvTemplate};
 use crate::tokenizer::{PromptToken, Tokenizer};
 
@@ -22,26 +27,70 @@ pub struct RunnerSettings {
     pub device: Device,
     /// What to compute in.
     pub dtype: DtypeChoice,
+    /// The reference program that is followed; `None` chooses by folder name and layout.
+    pub profile: Option<Profile>,
     /// The conversation template; `None` chooses by folder name and layout.
     pub template: Option<ConvTemplate>,
+    /// What happens to a picture before the processor; `None` leaves it to the checkpoint and the profile.
+    pub geometry: Option<Geometry>,
+    /// Where answers end.
+    pub stop: StopRule,
     /// Threads of one libtorch operation; `None` leaves libtorch's choice.
     pub threads: Option<usize>,
 }
 
 impl RunnerSettings {
-    /// What an answer of `checkpoint` depends on besides its files and the prompt, as (name, value) pairs. Another
-    /// value is another run; the device is not among them.
-    pub fn identity(&self, checkpoint: &Checkpoint) -> Vec<(&'static str, String)> {
-        let geometry = match checkpoint.preprocess.geometry {
-            Geometry::Pad => "pad",
-            Geometry::Stretch => "resize",
-            Geometry::Processor => "processor",
-        };
+    /// What an answer of `checkpoint` to questions of `script` depends on besides its files and the prompt, as (name,
+    /// value) pairs. Another value is another run; the device is not among them.
+    pub fn identity(&self, checkpoint: &Checkpoint, script: Script) -> Vec<(&'static str, String)> {
+        let profile = self.profile_for(checkpoint);
         vec![
             ("dtype", self.placement().dtype.id().to_owned()),
+            ("profile", profile.name().to_owned()),
             ("conv-template", self.template_for(checkpoint).name().to_owned()),
-            ("geometry", geometry.to_owned()),
+            (
+                "image-aspect-ratio",
+                self.geometry_for(checkpoint, script).name().to_owned(),
+            ),
+            ("stop", self.stop.ending(profile, script).id().to_owned()),
         ]
+    }
+
+    /// The text that `request` becomes before it is tokenised, picture markers included.
+    pub fn rendered_prompt(&self, checkpoint: &Checkpoint, request: &Request) -> String {
+        let message = Message::unchecked(request).render(checkpoint.image_start_end);
+        self.template_for(checkpoint).render(&message)
+    }
+
+    /// Whether the settings fit `checkpoint`.
+    ///
+    /// # Errors
+    ///
+    /// [`AdapterError::User`] where the geometry asked for makes pictures that the vision tower does not take.
+    pub fn check(&self, checkpoint: &Checkpoint) -> Result<(), AdapterError> {
+        let Some(geometry) = self.geometry else { return Ok(()) };
+        let asked = Preprocess {
+            geometry,
+            ..checkpoint.preprocess.clone()
+        };
+        if asked.output_size() == checkpoint.preprocess.output_size() {
+            return Ok(());
+        }
+        Err(AdapterError::User(format!(
+            "`--image-aspect-ratio {geometry}`: the picture processor of `{}` then makes pictures of no fixed size, which \
+             the vision tower cannot take; leave it at `auto`",
+            checkpoint.folder.display()
+        )))
+    }
+
+    fn profile_for(&self, checkpoint: &Checkpoint) -> Profile {
+        self.profile.unwrap_or_else(|| checkpoint.profile())
+    }
+
+    fn geometry_for(&self, checkpoint: &Checkpoint, script: Script) -> Geometry {
+        let configured = checkpoint.preprocess.geometry;
+        self.geometry
+            .unwrap_or_else(|| self.profile_for(checkpoint).geometry(script, configured))
     }
 
     fn placement(&self) -> Placement {
@@ -62,12 +111,19 @@ pub struct VilaAdapter {
     model: VilaModel,
     tokenizer: Tokenizer,
     template: ConvTemplate,
+    profile: Profile,
+    stop: StopRule,
     preprocess: Preprocess,
+    /// Wins over the checkpoint's and the profile's.
+    geometry: Option<Geometry>,
     image_token: Option<u32>,
     image_start_end: bool,
     /// The pictures of the last request, encoded: requests about one picture stand side by side.
-    encoded: Vec<(Arc<str>, Tensor)>,
+    encoded: Vec<(PictureKey, Tensor)>,
 }
+
+/// A picture and what happened to it before the processor: two scripts may see one file differently.
+type PictureKey = (Arc<str>, Geometry);
 
 impl VilaAdapter {
     /// Loads the model of `checkpoint`. Call it before any other tensor is made: a CUDA device needs its library
@@ -78,19 +134,24 @@ impl VilaAdapter {
     /// [`AdapterError::User`] where the device cannot be had, the tokenizer cannot be read or does not fit the
     /// embedding, or a tensor cannot be used.
     pub fn open(checkpoint: &Checkpoint, settings: RunnerSettings) -> Result<Self, AdapterError> {
+        settings.check(checkpoint)?;
         settings.device.prepare()?;
         if let Some(threads) = settings.threads {
             torch::set_threads(threads)?;
         }
+        let profile = settings.profile_for(checkpoint);
         let tokenizer = checkpoint
-            .open_tokenizer()
+            .open_tokenizer(profile)
             .map_err(|error| AdapterError::User(error.to_string()))?;
         let rows = checkpoint.vocabulary_rows(&tokenizer).map_err(LoadError::from)?;
         Ok(Self {
             model: VilaModel::load(checkpoint, rows, settings.placement())?,
             tokenizer,
             template: settings.template_for(checkpoint),
+            profile,
+            stop: settings.stop,
             preprocess: checkpoint.preprocess.clone(),
+            geometry: settings.geometry,
             image_token: checkpoint.image_token,
             image_start_end: checkpoint.image_start_end,
             encoded: Vec::new(),
@@ -128,42 +189,57 @@ impl VilaAdapter {
 
     fn answer_one(&mut self, request: &Request) -> Result<Generated, AnswerError> {
         let tokens = self.prompt_tokens(request)?;
-        let pictures = self.encode(&Message::unchecked(request).pictures)?;
+        let pictures = self.encode(&Message::unchecked(request).pictures, request.script)?;
         let generation = self.model.generate(&tokens, &pictures, request.limits)?;
-        let text = self
-            .tokenizer
-            .decode(&generation.ids)
-            .map_err(|error| AnswerError::Sample(error.to_string()))?;
-        Ok(Generated {
-            text,
-            prompt_tokens: generation.prompt_tokens,
-            new_tokens: generation.ids.len(),
-            finish: generation.finish,
-            truncated: generation.truncated,
-        })
+        self.wording(request.script)
+            .of(&tokens, generation)
+            .map_err(|error| AnswerError::Sample(error.to_string()))
     }
 
-    /// The rows of each picture, taken from the last request where it showed the same file.
-    fn encode(&mut self, pictures: &[&EncodedPicture]) -> Result<Vec<Tensor>, AnswerError> {
-        let mut encoded: Vec<(Arc<str>, Tensor)> = Vec::with_capacity(pictures.len());
+    /// How the generated ids of an answer to `script` become its text.
+    fn wording(&self, script: Script) -> Wording<'_> {
+        Wording {
+            tokenizer: &self.tokenizer,
+            stop_string: self.template.stop_string(),
+            ending: self.stop.ending(self.profile, script),
+            input: self.profile.generate_input(),
+        }
+    }
+
+    /// The rows of each picture, taken from the last request where it showed the same file in the same way.
+    fn encode(&mut self, pictures: &[&EncodedPicture], script: Script) -> Result<Vec<Tensor>, AnswerError> {
+        let preprocess = self.preprocess_for(script);
+        let mut encoded: Vec<(PictureKey, Tensor)> = Vec::with_capacity(pictures.len());
         for picture in pictures {
-            let known = encoded.iter().chain(&self.encoded).find(|(key, _)| *key == picture.key);
+            let key = (Arc::clone(&picture.key), preprocess.geometry);
+            let known = encoded.iter().chain(&self.encoded).find(|(known, _)| *known == key);
             let rows = match known {
                 Some((_, rows)) => rows.shallow_clone(),
-                None => self.model.encode_picture(&self.pixels(picture)?)?,
+                None => self.model.encode_picture(&pixels(picture, &preprocess)?)?,
             };
-            encoded.push((Arc::clone(&picture.key), rows));
+            encoded.push((key, rows));
         }
         self.encoded = encoded;
         Ok(self.encoded.iter().map(|(_, rows)| rows.shallow_clone()).collect())
     }
 
-    fn pixels(&self, picture: &EncodedPicture) -> Result<Vec<f32>, AnswerError> {
-        let bytes = (picture.read)().map_err(AnswerError::Sample)?;
-        let pixels = picture::decode(&bytes).and_then(|decoded| self.preprocess.pixels(&decoded));
-        let pixels = pixels.map_err(|fault| AnswerError::Sample(format!("picture `{}`: {fault}", picture.key)))?;
-        Ok(self.preprocess.normalise(&pixels))
+    /// From file to pixels, as `script` does it.
+    fn preprocess_for(&self, script: Script) -> Preprocess {
+        let configured = self.preprocess.geometry;
+        Preprocess {
+            geometry: self
+                .geometry
+                .unwrap_or_else(|| self.profile.geometry(script, configured)),
+            ..self.preprocess.clone()
+        }
     }
+}
+
+fn pixels(picture: &EncodedPicture, preprocess: &Preprocess) -> Result<Vec<f32>, AnswerError> {
+    let bytes = (picture.read)().map_err(AnswerError::Sample)?;
+    let pixels = picture::decode(&bytes).and_then(|decoded| preprocess.pixels(&decoded));
+    let pixels = pixels.map_err(|fault| AnswerError::Sample(format!("picture `{}`: {fault}", picture.key)))?;
+    Ok(preprocess.normalise(&pixels))
 }
 
 impl Adapter for VilaAdapter {
@@ -266,6 +342,7 @@ mod tests {
     fn check(prompt: Vec<PromptPart>) -> Result<(usize, String), String> {
         let request = Request {
             id: "1".to_owned(),
+            script: Script::Short,
             prompt,
             limits: GenerationLimits { max_new_tokens: 1 },
         };

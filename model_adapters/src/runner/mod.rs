@@ -19,6 +19,7 @@ mod splice;
 mod torch;
 mod vision_tower;
 mod weights;
+mod wording;
 
 pub use adapter::{RunnerSettings, VilaAdapter};
 pub use device::{CudaStatus, Device};
