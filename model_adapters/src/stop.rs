@@ -227,6 +227,8 @@ pub fn cut<'t>(text: &'t str, stop: &str) -> &'t str {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
 
     const PROMPT: [PromptToken; 6] = [
@@ -321,6 +323,22 @@ mod tests {
         // A picture's marker is no id.
         let marker = stop(Window::Reference, GenerateInput::TokenIds, &[4, 5], "-");
         assert_eq!(kept(&marker, &[10]), (1, Length));
+    }
+
+    proptest! {
+        /// One letter an id, so the window holds exactly as much text as the stop string has.
+        #[test]
+        fn an_answer_is_kept_up_to_the_first_place_of_the_stop_string(
+            generated in proptest::collection::vec(10_u32..13, 0..40),
+        ) {
+            let stop = stop(Window::Tail, GenerateInput::Embeddings, &[10, 11, 10], "aba");
+            let text = letters(&generated).unwrap();
+            let (count, finish) = kept(&stop, &generated);
+            match text.find("aba") {
+                Some(at) => prop_assert_eq!((count, finish), (at + 3, FinishReason::StopString)),
+                None => prop_assert_eq!((count, finish), (generated.len(), FinishReason::Length)),
+            }
+        }
     }
 
     #[test]

@@ -89,6 +89,7 @@ impl TaskRun<'_> {
         } else {
             if model.needs_pictures() {
                 self.questions.require_some_picture(&plan.open)?;
+                eprintln!("{}: asked with {}", self.questions.task(), self.settings(model));
             }
             // A model that cannot be loaded must not leave a folder that claims a run.
             model.load(self.questions.dataset())?;
@@ -272,16 +273,18 @@ impl TaskRun<'_> {
         let Some(prompt) = request.and_then(|request| model.prompt(&request)) else {
             return Vec::new();
         };
-        let settings = model.identity(self.questions.script());
-        let settings: Vec<String> = settings
-            .into_iter()
-            .map(|(name, value)| format!("{name} {value}"))
-            .collect();
         vec![
             format!("  prompt     {prompt:?}"),
-            format!("  settings   {}", settings.join(", ")),
+            format!("  settings   {}", self.settings(model)),
             format!("  answers    {} tokens at most", self.questions.max_new_tokens()),
         ]
+    }
+
+    /// What answers depend on beside files and question, chosen by the user or for the checkpoint.
+    fn settings(&self, model: &Model) -> String {
+        let settings = model.identity(self.questions.script()).into_iter();
+        let settings: Vec<String> = settings.map(|(name, value)| format!("{name} {value}")).collect();
+        settings.join(", ")
     }
 
     /// The manifest of this run: the one in the folder, which must be about the same run, or a new one.

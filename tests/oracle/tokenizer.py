@@ -8,7 +8,8 @@ Six small vocabularies, trained on the text below, and what the references make 
     llama.json       llama.model as transformers converts it for its fast class, with llava-hf's two added tokens
     llama3.json      byte-level BPE with the pre-tokeniser and header tokens of Llama-3; adds no BOS
     llama3-bos.json  the same with the post-processor that adds one
-    expected.json    strings, ids and decoded texts; prompts with picture markers and their ids (-200 for a picture)
+    expected.json    strings, ids and decoded texts; prompts with picture markers and their ids (-200 for a picture);
+                     where the keyword criterion ends generated ids
 
 Usage: python tests/oracle/tokenizer.py [folder]    (versions: tests/oracle/requirements.txt)
 """
@@ -233,6 +234,41 @@ def prompts(tokenizers):
     ]
 
 
+def criterion(tokenizer, string, prompt_length, record):
+    """LLaVA's keyword criterion on a record of ids, slices as Python takes them."""
+    keyword = tokenizer(string)["input_ids"]
+    if len(keyword) > 1 and keyword[0] == tokenizer.bos_token_id:
+        keyword = keyword[1:]
+    if record[-len(keyword):] == keyword:
+        return True
+    window = record[-min(len(record) - prompt_length, len(keyword)):]
+    return string in tokenizer.batch_decode([window], skip_special_tokens=True)[0]
+
+
+def stops(tokenizers):
+    """Ids generated behind prompts, and how many of them the criterion lets through; null where it never holds."""
+    rng, cases = random.Random(7), []
+    strings = [("vicuna", "</s>"), ("vicuna", "###"), ("vicuna", "the"), ("yi", "<|im_end|>"),
+               ("llama-3", "<|eot_id|>"), ("llama-3, BOS", "<|eot_id|>"), ("llama-3", "the")]
+    for name, string in strings:
+        tokenizer = tokenizers[name]
+        known = sorted(set(tokenizer.get_vocab().values()))
+        spelt = tokenizer("x " + string, add_special_tokens=False)["input_ids"]
+        for number in range(16):
+            prompt = [rng.choice(known) for _ in range(rng.randint(2, 12))]
+            generated = [rng.choice(known[260:]) for _ in range(rng.randint(3, 24))]
+            if number % 4:
+                at = rng.randint(0, len(generated))
+                generated[at:at] = spelt
+            source = ("embeddings", "ids")[number % 2]
+            before = prompt if source == "ids" else [tokenizer.bos_token_id]
+            lengths = range(1, len(generated) + 1)
+            kept = next((n for n in lengths if criterion(tokenizer, string, len(prompt), before + generated[:n])), None)
+            cases.append({"tokenizer": name, "string": string, "input": source, "prompt": prompt,
+                          "generated": generated, "kept": kept})
+    return cases
+
+
 def id_lists(tokenizer, seed):
     rng = random.Random(seed)
     known = sorted(set(tokenizer.get_vocab().values()))
@@ -284,7 +320,8 @@ def main():
             "name": name, "vocabulary": vocabulary, "files": files, "len": len(tokenizer),
             "bos": tokenizer.bos_token_id, "eos": tokenizer.eos_token_id,
             "ids": [tokenizer(text)["input_ids"] for text in texts], "decoded": decoded})
-    expected = {"texts": texts, "sentencepiece": raw, "tokenizers": tokenizers, "prompts": prompts(opened)}
+    expected = {"texts": texts, "sentencepiece": raw, "tokenizers": tokenizers, "prompts": prompts(opened),
+                "stops": stops(opened)}
     (folder / "expected.json").write_text(
         json.dumps(expected, ensure_ascii=False, separators=(",", ":")).replace('},{"name"', '},\n{"name"') + "\n")
 

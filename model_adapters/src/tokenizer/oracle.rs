@@ -11,6 +11,9 @@ use serde::Deserialize;
 use serde_json::Value;
 use tempfile::TempDir;
 
+use crate::profile::GenerateInput;
+use crate::request::FinishReason;
+use crate::stop::{Stop, Window};
 use crate::template::{ConvTemplate, picture_message};
 use crate::tokenizer::model_file::ModelFile;
 use crate::tokenizer::sentencepiece::{SentencePiece, Start, Token};
@@ -22,6 +25,18 @@ struct Expected {
     sentencepiece: Vec<Raw>,
     tokenizers: Vec<Case>,
     prompts: Vec<Prompt>,
+    stops: Vec<StopCase>,
+}
+
+/// Ids generated behind a prompt, and how many of them LLaVA's keyword criterion lets through.
+#[derive(Deserialize)]
+struct StopCase {
+    tokenizer: String,
+    string: String,
+    input: String,
+    prompt: Vec<u32>,
+    generated: Vec<u32>,
+    kept: Option<usize>,
 }
 
 /// A whole prompt, its ids by LLaVA's rule, -200 for a picture.
@@ -161,6 +176,35 @@ fn prompts_with_pictures_have_the_ids_of_the_references() {
         assert_eq!(found, tokens, "{tokenizer}: {prompt:?}");
         assert_eq!(PromptToken::pictures(&found), prompt.matches("<image>").count());
     }
+}
+
+#[test]
+fn the_keyword_criterion_holds_where_the_references_holds() {
+    let cases = expected().stops;
+    assert_eq!(cases.len(), 112);
+    let strings = ["</s>", "###", "the", "<|im_end|>", "<|eot_id|>"];
+    let mut never = 0;
+    for case in cases {
+        let tokenizer = open(&case.tokenizer);
+        let string = strings.into_iter().find(|string| *string == case.string).unwrap();
+        let input = match case.input.as_str() {
+            "ids" => GenerateInput::TokenIds,
+            _ => GenerateInput::Embeddings,
+        };
+        let stop = Stop::new(string, &tokenizer, Window::Reference, input).unwrap();
+        let prompt: Vec<PromptToken> = case.prompt.iter().copied().map(PromptToken::Text).collect();
+        let found = stop.apply(&prompt, &case.generated, FinishReason::Length, |ids| {
+            tokenizer.text(ids)
+        });
+        let expected = match case.kept {
+            Some(kept) => (kept, FinishReason::StopString),
+            None => (case.generated.len(), FinishReason::Length),
+        };
+        let about = format!("{} {string} {} {:?}", case.tokenizer, case.input, case.generated);
+        assert_eq!(found.unwrap(), expected, "{about}");
+        never += usize::from(case.kept.is_none());
+    }
+    assert!((20..100).contains(&never), "{never}");
 }
 
 /// `prompting.md` section 3: the template writes a BOS, the tokenizer adds none, so the line feed after the picture
