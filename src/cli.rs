@@ -6,6 +6,10 @@ use benchmarks::{PromptStyle, Protocol, Task, UnknownName};
 use clap::builder::NonEmptyStringValueParser;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use model_adapters::checkpoint::OpenSettings;
+use model_adapters::picture::Geometry;
+use model_adapters::profile::Profile;
+use model_adapters::stop::StopRule;
+use model_adapters::template::ConvTemplate;
 
 use crate::plan::Shard;
 
@@ -123,9 +127,20 @@ pub struct RunArgs {
     /// Whose wording the questions have
     #[arg(long, value_name = "STYLE", default_value = "paper", value_parser = str::parse::<PromptStyle>)]
     pub prompt_style: PromptStyle,
-    /// Conversation template; default: by checkpoint
-    #[arg(long, value_name = "T")]
-    pub conv_template: Option<String>,
+    /// Conversation template; default: by checkpoint, as its published numbers were made
+    #[arg(long, value_name = "T", value_parser = str::parse::<ConvTemplate>)]
+    pub conv_template: Option<ConvTemplate>,
+    /// Reference program that is followed: `llava-1.2`, `vila-1.0` or `vila-1.5`; default: by checkpoint
+    #[arg(long, value_name = "PROFILE", value_parser = str::parse::<Profile>)]
+    pub profile: Option<Profile>,
+    /// What happens to a picture before the processor: `pad`, `resize` or `processor` (nothing); `auto`: as the
+    /// checkpoint says and the profile does for the benchmark
+    #[arg(long, value_name = "G", default_value = "auto", value_parser = aspect_ratio)]
+    pub image_aspect_ratio: AspectRatio,
+    /// Where an answer ends: `end-token`, `keyword` (also at the template's stop string) or `keyword-window` (the same
+    /// through the references' own window of ids); `auto`: as the profile does for the benchmark
+    #[arg(long, value_name = "RULE", default_value = "auto", value_parser = str::parse::<StopRule>)]
+    pub stop: StopRule,
     /// Ask only part I (from 0) of N, whole picture groups; scoring merges all parts in the folder
     #[arg(long, value_name = "I/N")]
     pub shard: Option<Shard>,
@@ -192,6 +207,26 @@ fn batch_size(text: &str) -> Result<BatchSize, String> {
             Ok(n) if n > 0 => Ok(BatchSize::Fixed(n)),
             _ => Err("give `auto` or a number from 1".to_owned()),
         },
+    }
+}
+
+/// `auto` or what happens to every picture.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum AspectRatio {
+    Auto,
+    Fixed(Geometry),
+}
+
+fn aspect_ratio(text: &str) -> Result<AspectRatio, UnknownName> {
+    let geometry = Geometry::ALL.into_iter().find(|geometry| geometry.name() == text);
+    match (text, geometry) {
+        ("auto", _) => Ok(AspectRatio::Auto),
+        (_, Some(geometry)) => Ok(AspectRatio::Fixed(geometry)),
+        _ => {
+            let [pad, resize, processor] = Geometry::ALL.map(Geometry::name);
+            let known = ["auto", pad, resize, processor];
+            Err(UnknownName::new("image aspect ratio", text, &known))
+        }
     }
 }
 

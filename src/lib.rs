@@ -31,6 +31,7 @@ mod samples;
 mod score_table;
 mod scorecard;
 mod scored_run;
+mod script;
 mod speed;
 #[cfg(feature = "libtorch")]
 mod spread_file;

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, HashMap};
 use std::path::{Path, PathBuf};
 
 use benchmarks::{Dataset, PredictionFile, PredictionOutcome, match_predictions};
-use model_adapters::{Adapter, Replay};
+use model_adapters::{Adapter, Replay, Request, Script};
 
 use crate::cli::{AdapterKind, RunArgs};
 use crate::fault::Fault;
@@ -70,12 +70,29 @@ impl Model {
         self.fingerprint.is_running()
     }
 
-    /// What an answer depends on besides files and prompt.
-    pub fn identity(&self) -> Vec<(&'static str, String)> {
+    /// What an answer to `script` depends on besides files and prompt.
+    #[cfg_attr(
+        not(feature = "libtorch"),
+        expect(unused_variables, reason = "only a checkpoint looks at the script")
+    )]
+    pub fn identity(&self, script: Script) -> Vec<(&'static str, String)> {
         match &self.kind {
             Kind::Replay(_) => vec![("adapter", "replay".to_owned())],
             #[cfg(feature = "libtorch")]
-            Kind::Checkpoint(runner) => runner.identity(),
+            Kind::Checkpoint(runner) => runner.identity(script),
+        }
+    }
+
+    /// The whole text that `request` becomes, where the model is one that makes it here.
+    #[cfg_attr(
+        not(feature = "libtorch"),
+        expect(unused_variables, reason = "only a checkpoint looks at the request")
+    )]
+    pub fn prompt(&self, request: &Request) -> Option<String> {
+        match &self.kind {
+            Kind::Replay(_) => None,
+            #[cfg(feature = "libtorch")]
+            Kind::Checkpoint(runner) => Some(runner.prompt(request)),
         }
     }
 

@@ -4,11 +4,11 @@ use std::collections::HashSet;
 use std::sync::Arc;
 
 use benchmarks::{Benchmark, DataSource, Dataset, Picture, PromptStyle, Sample, Task};
-use model_adapters::{EncodedPicture, GenerationLimits, PromptPart, Request};
+use model_adapters::{EncodedPicture, GenerationLimits, PromptPart, Request, Script};
 
 use crate::cli::RunArgs;
 use crate::fault::Fault;
-use crate::task;
+use crate::{script, task};
 
 /// A benchmark's data with the options that decide what is asked.
 pub struct Questions {
@@ -59,6 +59,16 @@ impl Questions {
         &self.dataset.provenance().split
     }
 
+    /// The reference script that asks these questions.
+    pub fn script(&self) -> Script {
+        script::of(self.task, self.style)
+    }
+
+    /// Tokens that an answer may have.
+    pub fn max_new_tokens(&self) -> usize {
+        self.max_new_tokens
+    }
+
     /// What is asked about sample `index`, without conversation template and picture marker.
     pub fn prompt(&self, index: usize) -> String {
         self.dataset.prompt(index, self.style)
@@ -77,6 +87,7 @@ impl Questions {
         });
         Some(Request {
             id: sample.id.to_string(),
+            script: self.script(),
             prompt: pictures.chain([PromptPart::Text(self.prompt(index))]).collect(),
             limits: GenerationLimits {
                 max_new_tokens: self.max_new_tokens,

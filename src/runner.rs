@@ -6,14 +6,13 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 
-use model_adapters::Adapter;
 use model_adapters::checkpoint::Checkpoint;
 use model_adapters::runner::{
     Batching, Device, Dtype, DtypeChoice, Exactness, Keep, Libtorch, RunnerSettings, VilaAdapter,
 };
-use model_adapters::template::ConvTemplate;
+use model_adapters::{Adapter, Request, Script};
 
-use crate::cli::{BatchSize, DtypeArg, RunArgs};
+use crate::cli::{AspectRatio, BatchSize, DtypeArg, RunArgs};
 use crate::fault::Fault;
 use crate::fingerprint::ModelFile;
 use crate::spread_file::SpreadFile;
@@ -31,12 +30,10 @@ impl Runner {
     pub fn open(args: &RunArgs) -> Result<Self, Fault> {
         let user = |error: &dyn std::fmt::Display| Fault::User(error.to_string());
         let device = args.device.parse::<Device>().map_err(|error| user(&error))?;
-        let template = args
-            .conv_template
-            .as_deref()
-            .map(str::parse::<ConvTemplate>)
-            .transpose();
-        let template = template.map_err(|error| user(&error))?;
+        let geometry = match args.image_aspect_ratio {
+            AspectRatio::Auto => None,
+            AspectRatio::Fixed(geometry) => Some(geometry),
+        };
         let dtype = match args.dtype {
             DtypeArg::Auto => DtypeChoice::Auto,
             DtypeArg::Float32 => DtypeChoice::Fixed(Dtype::Float32),
@@ -51,7 +48,10 @@ impl Runner {
         let mut settings = RunnerSettings {
             device,
             dtype,
-            template,
+            profile: args.profile,
+            template: args.conv_template,
+            geometry,
+            stop: args.stop,
             keep: None,
             threads: None,
             batching: Batching {
@@ -64,6 +64,7 @@ impl Runner {
                 ignore_end_tokens: args.ignore_eos,
             },
         };
+        settings.check(&checkpoint)?;
         // Decided once, so that the record says what the load does.
         settings.keep = Some(settings.loading(&checkpoint).keep);
         Ok(Self {
@@ -112,9 +113,14 @@ impl Runner {
         files.into_iter().map(named).collect()
     }
 
-    /// What an answer depends on besides files and prompt.
-    pub fn identity(&self) -> Vec<(&'static str, String)> {
-        self.settings.identity(&self.checkpoint)
+    /// What an answer to `script` depends on besides files and prompt.
+    pub fn identity(&self, script: Script) -> Vec<(&'static str, String)> {
+        self.settings.identity(&self.checkpoint, script)
+    }
+
+    /// The whole text that `request` becomes.
+    pub fn prompt(&self, request: &Request) -> String {
+        self.settings.rendered_prompt(&self.checkpoint, request)
     }
 
     /// Where it computes, for the record.

@@ -9,8 +9,8 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use model_adapters::checkpoint::Checkpoint;
-use model_adapters::runner::{Batching, Device, DtypeChoice, RunnerSettings, VilaAdapter};
-use model_adapters::{Adapter, EncodedPicture, GenerationLimits, PromptPart, Request};
+use model_adapters::runner::{Device, DtypeChoice, RunnerSettings, VilaAdapter};
+use model_adapters::{Adapter, EncodedPicture, GenerationLimits, PromptPart, Request, Script};
 
 /// New tokens of the timed answer.
 const NEW_TOKENS: usize = 8;
@@ -26,14 +26,7 @@ fn main() -> Result<(), Box<dyn Error>> {
         .parse::<DtypeChoice>()?;
     let start = Instant::now();
     let checkpoint = Checkpoint::open(&PathBuf::from(folder))?;
-    let mut settings = RunnerSettings {
-        device: Device::Cpu,
-        dtype,
-        template: None,
-        keep: None,
-        threads: None,
-        batching: Batching::default(),
-    };
+    let mut settings = RunnerSettings::new(Device::Cpu, dtype);
     settings.keep = Some(settings.loading(&checkpoint).keep);
     let mut adapter = VilaAdapter::open(&checkpoint, settings)?;
     let load = start.elapsed().as_secs_f64();
@@ -43,6 +36,7 @@ fn main() -> Result<(), Box<dyn Error>> {
         let mut tokens: Result<usize, Box<dyn Error>> = Err("no answer".into());
         let request = Request {
             id: "question".to_owned(),
+            script: Script::Short,
             prompt: vec![
                 PromptPart::Picture(EncodedPicture {
                     key: picture.as_str().into(),

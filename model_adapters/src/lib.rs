@@ -5,20 +5,24 @@
 //! is still here.
 
 pub mod checkpoint;
+mod names;
 #[cfg(feature = "libtorch")]
 pub mod parity;
 pub mod picture;
+pub mod profile;
 mod replay;
 mod request;
 #[cfg(feature = "libtorch")]
 pub mod runner;
+pub mod stop;
 pub mod template;
 pub mod tokenizer;
 mod work;
 
+pub use names::UnknownName;
 pub use replay::Replay;
 pub use request::{
     Adapter, AdapterError, Answer, EncodedPicture, FinishReason, Generated, GenerationLimits, PromptPart, Request,
-    SampleFailure,
+    SampleFailure, Script,
 };
 pub use work::{Report, Spent, Work};

@@ -53,11 +53,12 @@ impl Adapter for Replay {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::request::{GenerationLimits, PromptPart};
+    use crate::request::{GenerationLimits, PromptPart, Script};
 
     fn request(id: &str) -> Request {
         Request {
             id: id.to_owned(),
+            script: Script::Short,
             prompt: vec![PromptPart::Text("Is it?".to_owned())],
             limits: GenerationLimits { max_new_tokens: 1 },
         }

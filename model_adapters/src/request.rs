@@ -42,11 +42,28 @@ pub struct GenerationLimits {
     pub max_new_tokens: usize,
 }
 
+/// Which of the references' evaluation programs asks a question. They treat pictures and the ends of answers
+/// differently; how, is the adapter's to know.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
+pub enum Script {
+    /// `model_vqa_loader`: short answers.
+    #[default]
+    Short,
+    /// `model_vqa`: open answers.
+    Open,
+    /// `model_vqa_mmbench`: the letter of an option.
+    MultipleChoice,
+    /// The wrappers of VLMEvalKit.
+    VlmEvalKit,
+}
+
 /// One question to a model.
 #[derive(Debug, Clone)]
 pub struct Request {
     /// Comes back with the answer.
     pub id: String,
+    /// Who would ask it.
+    pub script: Script,
     /// The user's message.
     pub prompt: Vec<PromptPart>,
     /// When to stop.
@@ -58,6 +75,8 @@ pub struct Request {
 pub enum FinishReason {
     /// The model produced an end token.
     EndToken,
+    /// The model wrote the stop string of its template.
+    StopString,
     /// `max_new_tokens` were reached.
     Length,
     /// The answer was not generated but read from a file.
@@ -69,6 +88,7 @@ impl FinishReason {
     pub const fn id(self) -> &'static str {
         match self {
             Self::EndToken => "end-token",
+            Self::StopString => "stop-string",
             Self::Length => "length",
             Self::Replayed => "replayed",
         }

@@ -4,6 +4,7 @@ use std::fmt;
 use std::str::FromStr;
 
 use crate::checkpoint::Layout;
+use crate::names::UnknownName;
 
 /// Marks a picture in a prompt.
 pub const PICTURE: &str = "<image>";
@@ -143,6 +144,22 @@ impl ConvTemplate {
         }
     }
 
+    /// The text that ends an assistant's turn in training: `sep2` of style TWO, `sep` of every other (`prompting.md`
+    /// section 6.2). None for the templates whose `sep` is empty: the references' criterion, taken literally, would
+    /// end each of their answers at the first token, for an empty string is in every text.
+    pub const fn stop_string(self) -> Option<&'static str> {
+        match self {
+            Self::VicunaV1 | Self::LlavaV1 | Self::VicunaV1NoSystem | Self::LlavaHf => Some("</s>"),
+            Self::LlavaV0 => Some("###"),
+            Self::Plain => Some("\n"),
+            Self::Mpt | Self::Hermes2 => Some("<|im_end|>"),
+            Self::Llama3May2024 => Some("<|end_of_text|>"),
+            Self::Llama3September2024 => Some("<|eot_id|>"),
+            Self::LlavaLlama2 => Some("<s>"),
+            Self::Mistral | Self::MistralInstruct => None,
+        }
+    }
+
     const fn style(self) -> Style {
         match self {
             Self::VicunaV1 => vicuna(USER_SYSTEM),
@@ -251,16 +268,11 @@ pub enum UnknownTemplate {
     #[error("`llama_3` has two forms: use `llama_3_2405` (Llama-3-VILA1.5-8b) or `llama_3_2409` (the -Fix checkpoint)")]
     TwoForms,
     /// A template of a 2023 model.
-    #[error("conversation template `{0}` is of unsupported models; known: {known}", known = known_names())]
+    #[error("conversation template `{0}` is of 2023 models, which are not supported")]
     Unsupported(String),
     /// Any other name.
-    #[error("unknown conversation template `{0}`; known: {known}", known = known_names())]
-    Unknown(String),
-}
-
-fn known_names() -> String {
-    let names: Vec<String> = ConvTemplate::all().map(|template| format!("`{template}`")).collect();
-    names.join(", ")
+    #[error(transparent)]
+    Unknown(#[from] UnknownName),
 }
 
 impl FromStr for ConvTemplate {
@@ -275,7 +287,7 @@ impl FromStr for ConvTemplate {
         }
         Self::all()
             .find(|template| template.name() == name || template.aliases().contains(&name))
-            .ok_or_else(|| UnknownTemplate::Unknown(name.to_owned()))
+            .ok_or_else(|| UnknownName::new("conversation template", name, Self::all().map(Self::name)).into())
     }
 }
 
@@ -353,16 +365,17 @@ mod tests {
         for template in ConvTemplate::all() {
             assert_eq!(template.to_string().parse(), Ok(template));
         }
-        let known = "known: `vicuna_v1`, `llava_v1`, `vicuna_v1_nosys`, `llava_v0`, `plain`, `mpt`, `hermes-2`, \
-            `llama_3_2405`, `llama_3_2409`, `llava_llama_2`, `mistral`, `mistral_instruct`, `llava-hf`";
-        let unsupported = |name: &str| format!("conversation template `{name}` is of unsupported models; {known}");
+        let known = "known: vicuna_v1, llava_v1, vicuna_v1_nosys, llava_v0, plain, mpt, hermes-2, llama_3_2405, \
+            llama_3_2409, llava_llama_2, mistral, mistral_instruct, llava-hf";
+        let unsupported =
+            |name: &str| format!("conversation template `{name}` is of 2023 models, which are not supported");
         let cases = [
             ("v0", unsupported("v0")),
             ("default", unsupported("default")),
             ("llava_v1_mmtag", unsupported("llava_v1_mmtag")),
             (
                 "Vicuna_v1",
-                format!("unknown conversation template `Vicuna_v1`; {known}"),
+                format!("unknown conversation template `Vicuna_v1`; did you mean `vicuna_v1`? {known}"),
             ),
             ("", format!("unknown conversation template ``; {known}")),
             (
@@ -374,6 +387,29 @@ mod tests {
         ];
         for (name, error) in cases {
             assert_eq!(name.parse::<ConvTemplate>().unwrap_err().to_string(), error);
+        }
+    }
+
+    #[test]
+    fn stop_strings_are_sep2_of_style_two_and_sep_of_the_others() {
+        let cases = [
+            ("v1", Some("</s>")),
+            ("llava_v1", Some("</s>")),
+            ("vicuna_v1_nosys", Some("</s>")),
+            ("llava_v0", Some("###")),
+            ("plain", Some("\n")),
+            ("mpt", Some("<|im_end|>")),
+            ("chatml_direct", Some("<|im_end|>")),
+            ("llama_3_2405", Some("<|end_of_text|>")),
+            ("llama_3_2409", Some("<|eot_id|>")),
+            ("llava_llama_2", Some("<s>")),
+            ("mistral", None),
+            ("mistral_instruct", None),
+            ("llava-hf", Some("</s>")),
+        ];
+        assert_eq!(cases.len(), ConvTemplate::all().count());
+        for (name, stop) in cases {
+            assert_eq!(name.parse::<ConvTemplate>().unwrap().stop_string(), stop, "{name}");
         }
     }
 

@@ -12,9 +12,9 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use model_adapters::checkpoint::Checkpoint;
 use model_adapters::picture::{self, Geometry, Preprocess, RgbPicture};
-use model_adapters::runner::{Batching, Device, Dtype, DtypeChoice, Keep, RunnerSettings, VilaAdapter};
+use model_adapters::runner::{Device, Dtype, DtypeChoice, Keep, RunnerSettings, VilaAdapter};
 use model_adapters::tokenizer::PromptToken;
-use model_adapters::{Adapter, EncodedPicture, FinishReason, GenerationLimits, PromptPart, Request};
+use model_adapters::{Adapter, EncodedPicture, FinishReason, GenerationLimits, PromptPart, Request, Script};
 use safetensors::SafeTensors;
 use serde::Deserialize;
 
@@ -87,12 +87,8 @@ impl Fixture {
 
     fn adapter_with(&self, dtype: DtypeChoice, keep: Option<Keep>) -> VilaAdapter {
         let settings = RunnerSettings {
-            device: Device::Cpu,
-            dtype,
-            template: None,
             keep,
-            threads: None,
-            batching: Batching::default(),
+            ..RunnerSettings::new(Device::Cpu, dtype)
         };
         VilaAdapter::open(&self.checkpoint(), settings).unwrap()
     }
@@ -153,6 +149,7 @@ impl Fixture {
         };
         Request {
             id: case.id.clone(),
+            script: Script::Short,
             prompt: vec![PromptPart::Picture(picture), PromptPart::Text(case.question.clone())],
             limits: self.limits(),
         }

@@ -4,9 +4,11 @@
 use std::path::{Path, PathBuf};
 
 use benchmarks::{PromptStyle, Task};
+use model_adapters::stop::StopRule;
 
 use crate::cli::{
-    AdapterKind, BatchSize, CheckpointArgs, DemoArgs, DtypeArg, LeaderboardArgs, RunArgs, TableFormat, TaskList,
+    AdapterKind, AspectRatio, BatchSize, CheckpointArgs, DemoArgs, DtypeArg, LeaderboardArgs, RunArgs, TableFormat,
+    TaskList,
 };
 use crate::commands;
 use crate::exit::Exit;
@@ -45,6 +47,9 @@ pub fn run(args: &DemoArgs) -> Result<Exit, Fault> {
         max_new_tokens: Some(8),
         prompt_style: PromptStyle::Paper,
         conv_template: None,
+        profile: None,
+        image_aspect_ratio: AspectRatio::Auto,
+        stop: StopRule::Auto,
         shard: None,
         strict: false,
         dry_run: false,

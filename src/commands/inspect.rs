@@ -21,7 +21,7 @@ pub fn run(args: &InspectArgs) -> Result<Exit, Fault> {
     for remark in &checkpoint.remarks {
         eprintln!("{remark}");
     }
-    let tokenizer = checkpoint.open_tokenizer();
+    let tokenizer = checkpoint.open_tokenizer(checkpoint.profile());
     let mut out = io::stdout().lock();
     write(&mut out, &checkpoint, tokenizer.as_ref().ok())
         .and_then(|()| write_fit(&mut out, &checkpoint.fit))
@@ -71,7 +71,9 @@ fn write(out: &mut dyn Write, checkpoint: &Checkpoint, tokenizer: Option<&Tokeni
     let lines = [
         ("checkpoint", checkpoint.folder.display().to_string()),
         ("layout", seen.layout.to_string()),
+        ("profile", checkpoint.profile().name().to_owned()),
         ("template", checkpoint.conv_template().name().to_owned()),
+        ("answers end", ends(checkpoint)),
         (
             "tokenizer",
             tokenizer.map_or("none that can be read", Tokenizer::source).to_owned(),
@@ -117,6 +119,16 @@ fn write(out: &mut dyn Write, checkpoint: &Checkpoint, tokenizer: Option<&Tokeni
     );
     row(&mut table, "decoder", decoder, &seen.decoder);
     table.write_text(out)
+}
+
+/// What ends an answer, and the stop string that some scripts look for.
+fn ends(checkpoint: &Checkpoint) -> String {
+    let ids: Vec<String> = checkpoint.generation.eos.iter().map(u32::to_string).collect();
+    let tokens = format!("at token {}", ids.join(" or "));
+    match checkpoint.conv_template().stop_string() {
+        Some(string) => format!("{tokens}; the template's stop string is {string:?}"),
+        None => tokens,
+    }
 }
 
 fn row(table: &mut Table, name: &str, kind: String, module: &ModuleInspection) {

@@ -97,6 +97,7 @@ impl TaskRun<'_> {
         } else {
             if model.needs_pictures() {
                 self.questions.require_some_picture(&plan.open)?;
+                eprintln!("{}: asked with {}", self.questions.task(), self.settings(model));
             }
             // A model that cannot be loaded must not leave a folder that claims a run.
             model.load(self.questions.dataset())?;
@@ -249,7 +250,7 @@ impl TaskRun<'_> {
             }
             _ => "unknown: this run has not asked anything yet".to_owned(),
         };
-        let lines = [
+        let mut lines = vec![
             format!(
                 "{} {} with {}",
                 self.questions.task(),
@@ -263,9 +264,12 @@ impl TaskRun<'_> {
             ),
             format!("  pictures   {} needed, {} present", pictures.needed, pictures.present),
             format!("  wording    {}", self.first_prompt(&plan)),
+        ];
+        lines.extend(self.asked_as(model, &plan));
+        lines.extend([
             format!("  time       {expected}"),
             format!("  folder     {}", self.folder.path().display()),
-        ];
+        ]);
         let mut out = std::io::stdout().lock();
         writeln!(out, "{}", lines.join("\n")).map_err(|error| Fault::stdout(&error))?;
         Ok(Exit::Done)
@@ -277,6 +281,28 @@ impl TaskRun<'_> {
         first
             .map(|&index| format!("{:?}", self.questions.prompt(index)))
             .unwrap_or_default()
+    }
+
+    /// The first question as a checkpoint gets it, template and picture markers included, and the settings that answers
+    /// depend on; nothing for a model that makes no prompt here.
+    fn asked_as(&self, model: &Model, plan: &Plan) -> Vec<String> {
+        let first = plan.open.first().or(plan.selected.first());
+        let request = first.and_then(|&index| self.questions.request(index));
+        let Some(prompt) = request.and_then(|request| model.prompt(&request)) else {
+            return Vec::new();
+        };
+        vec![
+            format!("  prompt     {prompt:?}"),
+            format!("  settings   {}", self.settings(model)),
+            format!("  answers    {} tokens at most", self.questions.max_new_tokens()),
+        ]
+    }
+
+    /// What answers depend on beside files and question, chosen by the user or for the checkpoint.
+    fn settings(&self, model: &Model) -> String {
+        let settings = model.identity(self.questions.script()).into_iter();
+        let settings: Vec<String> = settings.map(|(name, value)| format!("{name} {value}")).collect();
+        settings.join(", ")
     }
 
     /// The manifest of this run: the one in the folder, which must be about the same run, or a new one.
@@ -304,7 +330,7 @@ impl TaskRun<'_> {
         let mut identity: BTreeMap<String, String> = self.questions.identity().into_iter().collect();
         identity.extend(
             model
-                .identity()
+                .identity(self.questions.script())
                 .into_iter()
                 .map(|(name, value)| (name.to_owned(), value)),
         );

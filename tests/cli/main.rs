@@ -14,6 +14,8 @@ mod judge_server;
 #[cfg(feature = "libtorch")]
 mod layouts;
 mod leaderboard;
+#[cfg(feature = "libtorch")]
+mod model_options;
 mod prompts;
 mod run;
 mod score;

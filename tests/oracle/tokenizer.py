@@ -1,12 +1,15 @@
 """Makes model_adapters/tests/fixtures/tokenizer/ with the sentencepiece library and transformers.
 
-Four small vocabularies, trained on the text below, and what the references make of a few hundred strings:
+Six small vocabularies, trained on the text below, and what the references make of a few hundred strings:
 
-    llama.model   SentencePiece BPE with LLaMA's switches (byte fallback, identity normaliser, spaces kept)
-    odd.model     user-defined and unused pieces, no byte fallback, spaces collapsed
-    llama.json    llama.model as transformers converts it for its fast class, with llava-hf's two added tokens
-    llama3.json   byte-level BPE with the pre-tokeniser and header tokens of Llama-3
-    expected.json strings, ids and decoded texts
+    llama.model      SentencePiece BPE with LLaMA's switches (byte fallback, identity normaliser, spaces kept)
+    yi.model         the same without dummy prefix, with Yi's names for the special pieces and ChatML's marks inside
+    odd.model        user-defined and unused pieces, no byte fallback, spaces collapsed
+    llama.json       llama.model as transformers converts it for its fast class, with llava-hf's two added tokens
+    llama3.json      byte-level BPE with the pre-tokeniser and header tokens of Llama-3; adds no BOS
+    llama3-bos.json  the same with the post-processor that adds one
+    expected.json    strings, ids and decoded texts; prompts with picture markers and their ids (-200 for a picture);
+                     where the keyword criterion ends generated ids
 
 Usage: python tests/oracle/tokenizer.py [folder]    (versions: tests/oracle/requirements.txt)
 """
@@ -22,6 +25,7 @@ from pathlib import Path
 import sentencepiece
 from sentencepiece import sentencepiece_model_pb2
 from tokenizers import Regex, Tokenizer, decoders, models, pre_tokenizers, processors, trainers
+from tiny.tokenizer import tokenizer_image_token
 from transformers import LlamaTokenizer, LlamaTokenizerFast, PreTrainedTokenizerFast
 
 TEXT = """A small snowboard leans against the wooden fence in the image. Is there a dog in the picture?
@@ -98,7 +102,14 @@ def odd_model():
     return model.SerializeToString()
 
 
-def llama3_json():
+def yi_model():
+    return train_sentencepiece(
+        vocab_size=460, character_coverage=1.0, byte_fallback=True, split_digits=True, add_dummy_prefix=False,
+        remove_extra_whitespaces=False, allow_whitespace_only_pieces=True, bos_piece="<|startoftext|>",
+        eos_piece="<|endoftext|>", user_defined_symbols=["<|im_start|>", "<|im_end|>"])
+
+
+def llama3_json(bos):
     tokenizer = Tokenizer(models.BPE(ignore_merges=True))
     split = (r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}{1,3}| ?[^\s\p{L}\p{N}]+[\r\n]*"
              r"|\s*[\r\n]+|\s+(?!\S)|\s+")
@@ -112,6 +123,11 @@ def llama3_json():
         ["<|begin_of_text|>", "<|end_of_text|>", "<|start_header_id|>", "<|end_header_id|>", "<|eot_id|>"])
     tokenizer.decoder = decoders.ByteLevel()
     tokenizer.post_processor = processors.ByteLevel(trim_offsets=False)
+    if bos:
+        name = "<|begin_of_text|>"
+        template = processors.TemplateProcessing(
+            single=f"{name} $A", pair=f"{name} $A {name}:1 $B:1", special_tokens=[(name, tokenizer.token_to_id(name))])
+        tokenizer.post_processor = processors.Sequence([tokenizer.post_processor, template])
     return tokenizer.to_str()
 
 
@@ -132,8 +148,12 @@ def special(content, **flags):
     return added(content, special=True, **flags)
 
 
-def cases(pieces):
-    """(name, class, vocabulary, JSON files of the folder); `pieces` is the size of llama.model."""
+def cases(pieces, yi_end, llama3_tokens):
+    """(name, class, vocabulary, JSON files of the folder).
+
+    `pieces` is the size of llama.model, `yi_end` the id of `<|im_end|>` in yi.model, `llama3_tokens` the size of
+    llama3.json.
+    """
     base = {"0": special("<unk>"), "1": special("<s>"), "2": special("</s>")}
     beyond = {
         str(pieces): special("<image>"),
@@ -161,12 +181,23 @@ def cases(pieces):
                 "added_tokens_decoder": {**base, str(pieces): special("<image>"), str(pieces + 1): special("<pad>")}}
     llama3 = {"tokenizer_class": "PreTrainedTokenizerFast", "bos_token": "<|begin_of_text|>",
               "eos_token": "<|end_of_text|>", "clean_up_tokenization_spaces": True}
+    padded = {**llama3, "pad_token": "[PAD]", "added_tokens_decoder": {str(llama3_tokens): special("[PAD]")}}
+    del padded["clean_up_tokenization_spaces"]
+    yi = {"tokenizer_class": "LlamaTokenizer", "add_bos_token": False, "add_eos_token": False,
+          "bos_token": "<|startoftext|>", "eos_token": "<|im_end|>", "pad_token": "<unk>", "unk_token": "<unk>",
+          "clean_up_tokenization_spaces": False, "legacy": False,
+          "added_tokens_decoder": {"0": special("<unk>"), "1": special("<|startoftext|>"),
+                                   "2": special("<|endoftext|>"), str(yi_end): special("<|im_end|>")}}
     slow, fast, plain = LlamaTokenizer, LlamaTokenizerFast, PreTrainedTokenizerFast
     return [
         ("bare, legacy", slow, "llama.model", {}),
         ("vicuna", slow, "llama.model", {"tokenizer_config.json": vicuna}),
         ("added tokens", slow, "llama.model", {"tokenizer_config.json": tokens}),
         ("added tokens, legacy", slow, "llama.model", {"tokenizer_config.json": {**tokens, "legacy": True}}),
+        ("vicuna, clean-up", slow, "llama.model",
+            {"tokenizer_config.json": {**vicuna, "clean_up_tokenization_spaces": True}}),
+        ("yi", slow, "yi.model", {"tokenizer_config.json": yi}),
+        ("yi, legacy", slow, "yi.model", {"tokenizer_config.json": {**yi, "legacy": True}}),
         ("maps", slow, "llama.model", maps),
         ("odd", slow, "odd.model", {"tokenizer_config.json": {"legacy": False}}),
         ("odd, legacy", slow, "odd.model", {"tokenizer_config.json": {"legacy": True, "pad_token": "<pad>"}}),
@@ -175,7 +206,67 @@ def cases(pieces):
         ("llava-hf, no class", plain, "llama.json",
             {"tokenizer_config.json": {"clean_up_tokenization_spaces": True}}),
         ("llama-3", plain, "llama3.json", {"tokenizer_config.json": llama3}),
+        ("llama-3, BOS", plain, "llama3-bos.json", {"tokenizer_config.json": llama3}),
+        ("llama-3, pad token, clean-up not stated", plain, "llama3.json", {"tokenizer_config.json": padded}),
     ]
+
+
+SYSTEM = "You are a helpful language and vision assistant."
+PROMPTS = {
+    "vicuna": "A chat. USER: {} ASSISTANT:",
+    "vicuna, clean-up": " USER: {} ASSISTANT:",
+    "yi": "<|im_start|>system\nAnswer the questions.<|im_end|><|im_start|>user\n{}<|im_end|><|im_start|>assistant\n",
+    "llama-3": "<|begin_of_text|><|start_header_id|>system<|end_header_id|>\n\n" + SYSTEM
+    + "<|end_of_text|><|start_header_id|>user<|end_header_id|>\n\n{}<|end_of_text|>"
+    "<|start_header_id|>system<|end_header_id|>\n\n",
+}
+PROMPTS["llama-3, BOS"] = PROMPTS["llama-3"]
+MESSAGES = ["<image>\nIs there a dog?", "<image>\n<image>\nIs there a dog?\nAnswer the question.", "<image><image>",
+            "Is there a dog?", "\n<image>", "<image>\n\n  12 apples and 345 pears"]
+
+
+def prompts(tokenizers):
+    """Whole prompts and their ids by LLaVA's rule, each -200 a picture."""
+    return [
+        {"tokenizer": name, "prompt": template.format(message),
+         "ids": tokenizer_image_token(tokenizers[name], template.format(message))}
+        for name, template in PROMPTS.items() for message in MESSAGES
+    ]
+
+
+def criterion(tokenizer, string, prompt_length, record):
+    """LLaVA's keyword criterion on a record of ids, slices as Python takes them."""
+    keyword = tokenizer(string)["input_ids"]
+    if len(keyword) > 1 and keyword[0] == tokenizer.bos_token_id:
+        keyword = keyword[1:]
+    if record[-len(keyword):] == keyword:
+        return True
+    window = record[-min(len(record) - prompt_length, len(keyword)):]
+    return string in tokenizer.batch_decode([window], skip_special_tokens=True)[0]
+
+
+def stops(tokenizers):
+    """Ids generated behind prompts, and how many of them the criterion lets through; null where it never holds."""
+    rng, cases = random.Random(7), []
+    strings = [("vicuna", "</s>"), ("vicuna", "###"), ("vicuna", "the"), ("yi", "<|im_end|>"),
+               ("llama-3", "<|eot_id|>"), ("llama-3, BOS", "<|eot_id|>"), ("llama-3", "the")]
+    for name, string in strings:
+        tokenizer = tokenizers[name]
+        known = sorted(set(tokenizer.get_vocab().values()))
+        spelt = tokenizer("x " + string, add_special_tokens=False)["input_ids"]
+        for number in range(16):
+            prompt = [rng.choice(known) for _ in range(rng.randint(2, 12))]
+            generated = [rng.choice(known[260:]) for _ in range(rng.randint(3, 24))]
+            if number % 4:
+                at = rng.randint(0, len(generated))
+                generated[at:at] = spelt
+            source = ("embeddings", "ids")[number % 2]
+            before = prompt if source == "ids" else [tokenizer.bos_token_id]
+            lengths = range(1, len(generated) + 1)
+            kept = next((n for n in lengths if criterion(tokenizer, string, len(prompt), before + generated[:n])), None)
+            cases.append({"tokenizer": name, "string": string, "input": source, "prompt": prompt,
+                          "generated": generated, "kept": kept})
+    return cases
 
 
 def id_lists(tokenizer, seed):
@@ -199,29 +290,38 @@ def main():
                                 remove_extra_whitespaces=False, allow_whitespace_only_pieces=True)
     (folder / "llama.model").write_bytes(llama)
     (folder / "odd.model").write_bytes(odd_model())
-    for name, text in (("llama.json", llama_json(folder)), ("llama3.json", llama3_json())):
+    (folder / "yi.model").write_bytes(yi_model())
+    jsons = (("llama.json", llama_json(folder)), ("llama3.json", llama3_json(bos=False)),
+             ("llama3-bos.json", llama3_json(bos=True)))
+    for name, text in jsons:
         (folder / name).write_text(json.dumps(json.loads(text), ensure_ascii=False, separators=(",", ":")) + "\n")
     texts = strings()
     raw = []
-    for model in ("llama.model", "odd.model"):
+    for model in ("llama.model", "odd.model", "yi.model"):
         processor = sentencepiece.SentencePieceProcessor(model_file=str(folder / model))
         raw.append({"model": model, "ids": [processor.encode(text) for text in texts]})
     pieces = sentencepiece.SentencePieceProcessor(model_file=str(folder / "llama.model")).get_piece_size()
-    tokenizers = []
-    for name, kind, vocabulary, files in cases(pieces):
+    yi_end = sentencepiece.SentencePieceProcessor(model_file=str(folder / "yi.model")).piece_to_id("<|im_end|>")
+    llama3_tokens = Tokenizer.from_file(str(folder / "llama3.json")).get_vocab_size()
+    tokenizers, opened = [], {}
+    for name, kind, vocabulary, files in cases(pieces, yi_end, llama3_tokens):
         with tempfile.TemporaryDirectory() as made:
             target = "tokenizer.model" if vocabulary.endswith(".model") else "tokenizer.json"
             (Path(made) / target).write_bytes((folder / vocabulary).read_bytes())
             for file, content in files.items():
                 (Path(made) / file).write_text(json.dumps(content))
-            tokenizer = kind.from_pretrained(made)
+            stated = "clean_up_tokenization_spaces" in files.get("tokenizer_config.json", {})
+            # True is the default of the releases that the references pin, false of the one that runs here.
+            default = {} if stated or kind is not PreTrainedTokenizerFast else {"clean_up_tokenization_spaces": True}
+            tokenizer = opened[name] = kind.from_pretrained(made, **default)
         decoded = [[ids, tokenizer.batch_decode([ids], skip_special_tokens=True)[0].strip()]
                    for ids in id_lists(tokenizer, name)]
         tokenizers.append({
             "name": name, "vocabulary": vocabulary, "files": files, "len": len(tokenizer),
             "bos": tokenizer.bos_token_id, "eos": tokenizer.eos_token_id,
             "ids": [tokenizer(text)["input_ids"] for text in texts], "decoded": decoded})
-    expected = {"texts": texts, "sentencepiece": raw, "tokenizers": tokenizers}
+    expected = {"texts": texts, "sentencepiece": raw, "tokenizers": tokenizers, "prompts": prompts(opened),
+                "stops": stops(opened)}
     (folder / "expected.json").write_text(
         json.dumps(expected, ensure_ascii=False, separators=(",", ":")).replace('},{"name"', '},\n{"name"') + "\n")
 

@@ -5,17 +5,18 @@ use std::path::Path;
 use crate::checkpoint::error::CheckpointError;
 use crate::checkpoint::layout::Layout;
 use crate::checkpoint::open::Checkpoint;
+use crate::profile::Profile;
 use crate::template::ConvTemplate;
 use crate::tokenizer::{OpenOptions, Tokenizer, TokenizerError, VocabularyFile};
 
 impl Checkpoint {
-    /// The tokenizer as the reference of the layout builds it: with its choice of file and with the tokens that it
-    /// adds.
+    /// The tokenizer as the reference of `profile` builds it: with its choice of file, with its `legacy` and with the
+    /// tokens that it adds.
     ///
     /// # Errors
     ///
     /// No tokenizer files, or files that cannot be read.
-    pub fn open_tokenizer(&self) -> Result<Tokenizer, TokenizerError> {
+    pub fn open_tokenizer(&self, profile: Profile) -> Result<Tokenizer, TokenizerError> {
         let mut extra = Vec::new();
         if self.image_patch {
             extra.push("<im_patch>".to_owned());
@@ -28,8 +29,8 @@ impl Checkpoint {
                 Layout::A | Layout::B => VocabularyFile::TokenizerModel,
                 Layout::D => VocabularyFile::TokenizerJson,
             },
+            legacy: profile.legacy(),
             extra,
-            ..OpenOptions::default()
         };
         Tokenizer::open_with(&self.tokenizer_folder, &options)
     }
@@ -43,6 +44,11 @@ impl Checkpoint {
     pub fn vocabulary_rows(&self, tokenizer: &Tokenizer) -> Result<usize, CheckpointError> {
         vocabulary_rows(self.layout, tokenizer.len(), self.llama.vocabulary)
             .map_err(|what| CheckpointError::file(&self.tokenizer_folder, what))
+    }
+
+    /// The reference program that goes with the folder's name and the layout.
+    pub fn profile(&self) -> Profile {
+        Profile::choose(&folder_name(&self.folder), self.layout)
     }
 
     /// The conversation template that goes with the folder's name and the layout.

@@ -14,7 +14,7 @@ use safetensors::{Dtype as Stored, SafeTensors};
 
 use crate::parity::{ParityError, distance, values};
 use crate::picture;
-use crate::request::{EncodedPicture, GenerationLimits, PromptPart, Request};
+use crate::request::{EncodedPicture, GenerationLimits, PromptPart, Request, Script};
 use crate::runner::{Dtype, VilaAdapter};
 use crate::tokenizer::PromptToken;
 
@@ -155,6 +155,7 @@ impl Dump {
     fn request(&self) -> Request {
         Request {
             id: "dump".to_owned(),
+            script: Script::Short,
             prompt: vec![
                 PromptPart::Picture(EncodedPicture {
                     key: "dump".into(),

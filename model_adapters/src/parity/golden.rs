@@ -11,8 +11,8 @@ use serde::Deserialize;
 use crate::checkpoint::Checkpoint;
 use crate::parity::{ParityError, distance, values};
 use crate::picture;
-use crate::request::{EncodedPicture, GenerationLimits, PromptPart, Request};
-use crate::runner::{Batching, Device, Dtype, DtypeChoice, RunnerSettings, VilaAdapter};
+use crate::request::{EncodedPicture, GenerationLimits, PromptPart, Request, Script};
+use crate::runner::{Device, Dtype, DtypeChoice, RunnerSettings, VilaAdapter};
 use crate::tokenizer::PromptToken;
 
 /// Largest distance from the references in float32: another order of summation, nothing else.
@@ -70,14 +70,7 @@ pub fn golden(folder: &Path, pictures: &Path) -> Result<GoldenReport, ParityErro
     let floats = |name: &str| Ok::<_, ParityError>(single(tensor(name)?.data()));
 
     let checkpoint = Checkpoint::open(folder).map_err(|error| ParityError::new(&error))?;
-    let settings = RunnerSettings {
-        device: Device::Cpu,
-        dtype: DtypeChoice::Fixed(Dtype::Float32),
-        template: None,
-        keep: None,
-        threads: None,
-        batching: Batching::default(),
-    };
+    let settings = RunnerSettings::new(Device::Cpu, DtypeChoice::Fixed(Dtype::Float32));
     let mut adapter = VilaAdapter::open(&checkpoint, settings).map_err(|error| ParityError::new(&error))?;
     let mut report = GoldenReport {
         pictures: 0,
@@ -156,6 +149,7 @@ impl GoldenReport {
 fn request(case: &Case, max_new_tokens: usize) -> Request {
     Request {
         id: case.id.clone(),
+        script: Script::Short,
         prompt: vec![
             PromptPart::Picture(EncodedPicture {
                 key: case.picture.as_str().into(),

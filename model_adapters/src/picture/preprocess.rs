@@ -1,6 +1,8 @@
 //! From a decoded picture to the tower's input: geometry, processor, normalisation (`preprocessing.md` sections 2,
 //! 3 and 5).
 
+use std::fmt;
+
 use serde_json::Value;
 
 use crate::picture::decode::{MAX_PIXELS, PictureFault, RgbPicture};
@@ -23,6 +25,18 @@ pub enum Geometry {
 }
 
 impl Geometry {
+    /// All geometries.
+    pub const ALL: [Self; 3] = [Self::Pad, Self::Stretch, Self::Processor];
+
+    /// Its name on the command line and in manifests.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Pad => "pad",
+            Self::Stretch => "resize",
+            Self::Processor => "processor",
+        }
+    }
+
     /// From `image_aspect_ratio` of `config.json`; absent, null and `square` leave the picture to the processor.
     ///
     /// # Errors
@@ -42,6 +56,12 @@ impl Geometry {
                 "only `pad`, `resize` and `square` are known",
             )),
         }
+    }
+}
+
+impl fmt::Display for Geometry {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name())
     }
 }
 

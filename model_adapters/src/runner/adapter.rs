@@ -6,7 +6,10 @@ use std::sync::atomic::AtomicBool;
 
 use crate::checkpoint::Checkpoint;
 use crate::picture::{self, Geometry, Preprocess};
-use crate::request::{Adapter, AdapterError, Answer, EncodedPicture, Generated, PromptPart, Request, SampleFailure};
+use crate::profile::Profile;
+use crate::request::{
+    Adapter, AdapterError, Answer, EncodedPicture, Generated, PromptPart, Request, SampleFailure, Script,
+};
 use crate::runner::asking::Asking;
 use crate::runner::batch::Batching;
 use crate::runner::batch::engine::{Engine, Room};
@@ -16,7 +19,9 @@ use crate::runner::error::{AnswerError, DeviceError, LoadError};
 use crate::runner::generate::Generation;
 use crate::runner::loading::{Keep, Loading, free_memory};
 use crate::runner::model::VilaModel;
-use crate::runner::torch::{self, DtypeChoice};
+use crate::runner::torch::{self, Dtype, DtypeChoice};
+use crate::runner::wording::Wording;
+use crate::stop::StopRule;
 use crate::template::{self, ConvTemplate};
 use crate::tokenizer::{PromptToken, Tokenizer};
 use crate::work::Report;
@@ -28,8 +33,14 @@ pub struct RunnerSettings {
     pub device: Device,
     /// What to compute in.
     pub dtype: DtypeChoice,
+    /// The reference program that is followed; `None` chooses by folder name and layout.
+    pub profile: Option<Profile>,
     /// The conversation template; `None` chooses by folder name and layout.
     pub template: Option<ConvTemplate>,
+    /// What happens to a picture before the processor; `None` leaves it to the checkpoint and the profile.
+    pub geometry: Option<Geometry>,
+    /// Where answers end.
+    pub stop: StopRule,
     /// How weight matrices are kept; `None` decides by dtype and free memory. No answer depends on it.
     pub keep: Option<Keep>,
     /// Threads of one libtorch operation; `None` leaves libtorch's choice.
@@ -39,18 +50,34 @@ pub struct RunnerSettings {
 }
 
 impl RunnerSettings {
-    /// What an answer of `checkpoint` depends on besides its files and the prompt, as (name, value) pairs. Another
-    /// value is another run; the device is not among them.
-    pub fn identity(&self, checkpoint: &Checkpoint) -> Vec<(&'static str, String)> {
-        let geometry = match checkpoint.preprocess.geometry {
-            Geometry::Pad => "pad",
-            Geometry::Stretch => "resize",
-            Geometry::Processor => "processor",
-        };
+    /// All but the device and the dtype left to the checkpoint.
+    pub fn new(device: Device, dtype: DtypeChoice) -> Self {
+        Self {
+            device,
+            dtype,
+            profile: None,
+            template: None,
+            geometry: None,
+            stop: StopRule::Auto,
+            keep: None,
+            threads: None,
+            batching: Batching::default(),
+        }
+    }
+
+    /// What an answer of `checkpoint` to questions of `script` depends on besides its files and the prompt, as (name,
+    /// value) pairs. Another value is another run; the device is not among them.
+    pub fn identity(&self, checkpoint: &Checkpoint, script: Script) -> Vec<(&'static str, String)> {
+        let profile = self.profile_for(checkpoint);
         let mut identity = vec![
             ("dtype", self.dtype.resolve(self.device).id().to_owned()),
+            ("profile", profile.name().to_owned()),
             ("conv-template", self.template_for(checkpoint).name().to_owned()),
-            ("geometry", geometry.to_owned()),
+            (
+                "image-aspect-ratio",
+                self.geometry_for(checkpoint, script).name().to_owned(),
+            ),
+            ("stop", self.stop.ending(profile, script).id().to_owned()),
         ];
         if self.batching.exactness == Exactness::Fast {
             identity.push(("exactness", "fast".to_owned()));
@@ -61,10 +88,53 @@ impl RunnerSettings {
         identity
     }
 
+    /// The text that `request` becomes before it is tokenised, picture markers included.
+    pub fn rendered_prompt(&self, checkpoint: &Checkpoint, request: &Request) -> String {
+        let message = Message::unchecked(request).render(checkpoint.image_start_end);
+        self.template_for(checkpoint).render(&message)
+    }
+
+    /// Whether the settings fit `checkpoint`.
+    ///
+    /// # Errors
+    ///
+    /// [`AdapterError::User`] where the geometry asked for makes pictures that the vision tower does not take.
+    pub fn check(&self, checkpoint: &Checkpoint) -> Result<(), AdapterError> {
+        let Some(geometry) = self.geometry else { return Ok(()) };
+        let asked = Preprocess {
+            geometry,
+            ..checkpoint.preprocess.clone()
+        };
+        if asked.output_size() == checkpoint.preprocess.output_size() {
+            return Ok(());
+        }
+        Err(AdapterError::User(format!(
+            "`--image-aspect-ratio {geometry}`: the picture processor of `{}` then makes pictures of no fixed size, which \
+             the vision tower cannot take; leave it at `auto`",
+            checkpoint.folder.display()
+        )))
+    }
+
+    fn profile_for(&self, checkpoint: &Checkpoint) -> Profile {
+        self.profile.unwrap_or_else(|| checkpoint.profile())
+    }
+
+    fn geometry_for(&self, checkpoint: &Checkpoint, script: Script) -> Geometry {
+        let configured = checkpoint.preprocess.geometry;
+        self.geometry
+            .unwrap_or_else(|| self.profile_for(checkpoint).geometry(script, configured))
+    }
+
     /// How `checkpoint` is brought into memory, which may depend on what is free now.
     pub fn loading(&self, checkpoint: &Checkpoint) -> Loading {
         let loading = Loading::choose(self.dtype, self.device, checkpoint, free_memory());
+        let wide_tower = self.profile_for(checkpoint).wide_tower(checkpoint.layout);
         Loading {
+            tower_dtype: if wide_tower {
+                Dtype::Float32
+            } else {
+                loading.tower_dtype
+            },
             keep: self.keep.unwrap_or(loading.keep),
             ..loading
         }
@@ -80,7 +150,7 @@ impl RunnerSettings {
 pub struct VilaAdapter {
     model: VilaModel,
     language: Language,
-    preprocess: Arc<Preprocess>,
+    sight: Sight,
     batching: Batching,
     spread: Spread,
     stop: Arc<AtomicBool>,
@@ -92,8 +162,30 @@ pub struct VilaAdapter {
 pub struct Language {
     tokenizer: Tokenizer,
     template: ConvTemplate,
+    profile: Profile,
+    stop: StopRule,
     image_token: Option<u32>,
     image_start_end: bool,
+}
+
+/// From file to pixels: two scripts may see one picture differently.
+#[derive(Debug)]
+pub struct Sight {
+    configured: Preprocess,
+    profile: Profile,
+    /// Wins over the checkpoint's and the profile's.
+    geometry: Option<Geometry>,
+}
+
+impl Sight {
+    /// As `script` does it.
+    pub fn of(&self, script: Script) -> Arc<Preprocess> {
+        let of_profile = self.profile.geometry(script, self.configured.geometry);
+        Arc::new(Preprocess {
+            geometry: self.geometry.unwrap_or(of_profile),
+            ..self.configured.clone()
+        })
+    }
 }
 
 impl VilaAdapter {
@@ -105,12 +197,14 @@ impl VilaAdapter {
     /// [`AdapterError::User`] where the device cannot be had, the tokenizer cannot be read or does not fit the
     /// embedding, or a tensor cannot be used.
     pub fn open(checkpoint: &Checkpoint, settings: RunnerSettings) -> Result<Self, AdapterError> {
+        settings.check(checkpoint)?;
         settings.device.prepare()?;
         if let Some(threads) = settings.threads {
             torch::set_threads(threads)?;
         }
+        let profile = settings.profile_for(checkpoint);
         let tokenizer = checkpoint
-            .open_tokenizer()
+            .open_tokenizer(profile)
             .map_err(|error| AdapterError::User(error.to_string()))?;
         let rows = checkpoint.vocabulary_rows(&tokenizer).map_err(LoadError::from)?;
         let mut model = VilaModel::load(checkpoint, rows, settings.loading(checkpoint))?;
@@ -122,10 +216,16 @@ impl VilaAdapter {
             language: Language {
                 tokenizer,
                 template: settings.template_for(checkpoint),
+                profile,
+                stop: settings.stop,
                 image_token: checkpoint.image_token,
                 image_start_end: checkpoint.image_start_end,
             },
-            preprocess: Arc::new(checkpoint.preprocess.clone()),
+            sight: Sight {
+                configured: checkpoint.preprocess.clone(),
+                profile,
+                geometry: settings.geometry,
+            },
             batching: settings.batching,
             spread: Spread::default(),
             stop: Arc::default(),
@@ -173,13 +273,14 @@ impl VilaAdapter {
         self.language.prompt_tokens(request)
     }
 
-    /// The tower's input, `[3, side, side]`, of a decoded picture.
+    /// The tower's input, `[3, side, side]`, of a decoded picture, as the script of short answers has it.
     ///
     /// # Errors
     ///
     /// [`picture::PictureFault`] where it is too small or too long.
     pub fn pixels_of(&self, decoded: &picture::RgbPicture) -> Result<Vec<f32>, picture::PictureFault> {
-        Ok(self.preprocess.normalise(&self.preprocess.pixels(decoded)?))
+        let preprocess = self.sight.of(Script::Short);
+        Ok(preprocess.normalise(&preprocess.pixels(decoded)?))
     }
 }
 
@@ -198,17 +299,21 @@ impl Language {
             .map_err(|error| AnswerError::Sample(error.to_string()))
     }
 
-    /// What generated ids say.
-    pub fn answer(&self, generation: &Generation) -> Result<Generated, SampleFailure> {
-        let text = self.tokenizer.decode(&generation.ids);
-        Ok(Generated {
-            text: text.map_err(|error| SampleFailure(error.to_string()))?,
-            prompt_tokens: generation.prompt_tokens,
-            new_tokens: generation.ids.len(),
-            finish: generation.finish,
-            truncated: generation.truncated,
-            repeats: None,
-        })
+    /// What the ids generated in answer to `prompt`, a question of `script`, say.
+    pub fn answer(
+        &self,
+        script: Script,
+        prompt: &[PromptToken],
+        generation: Generation,
+    ) -> Result<Generated, SampleFailure> {
+        let wording = Wording {
+            tokenizer: &self.tokenizer,
+            stop_string: self.template.stop_string(),
+            ending: self.stop.ending(self.profile, script),
+            input: self.profile.generate_input(),
+        };
+        let said = wording.of(prompt, generation);
+        said.map_err(|error| SampleFailure(error.to_string()))
     }
 }
 
@@ -226,7 +331,7 @@ impl Adapter for VilaAdapter {
             Exactness::Fast | Exactness::Reference => Spread::default(),
         };
         let engine = Engine::new(&mut self.model, room, batching.exactness, &mut spread);
-        let mut asking = Asking::new(engine, &self.language, &self.preprocess, batching.dedupe, &self.stop);
+        let mut asking = Asking::new(engine, &self.language, &self.sight, batching.dedupe, &self.stop);
         let outcome = asking.run(requests, sink);
         self.report = asking.report();
         if batching.exactness == Exactness::Exact {
@@ -318,6 +423,7 @@ mod tests {
     fn check(prompt: Vec<PromptPart>) -> Result<(usize, String), String> {
         let request = Request {
             id: "1".to_owned(),
+            script: Script::Short,
             prompt,
             limits: GenerationLimits { max_new_tokens: 1 },
         };

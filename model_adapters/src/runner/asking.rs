@@ -9,14 +9,14 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use tch::Tensor;
 
-use crate::picture::Preprocess;
-use crate::request::{Answer, EncodedPicture, Generated, Request, SampleFailure};
-use crate::runner::adapter::{Language, Message};
+use crate::request::{Answer, EncodedPicture, Generated, Request, SampleFailure, Script};
+use crate::runner::adapter::{Language, Message, Sight};
 use crate::runner::batch::engine::{Engine, Prompt};
 use crate::runner::error::{AnswerError, TorchError};
 use crate::runner::generate::Generation;
 use crate::runner::pictures::{Awaited, ContentHash, PictureThreads};
 use crate::runner::repeats::{Outcome, QuestionHash, Repeats, Turn};
+use crate::tokenizer::PromptToken;
 use crate::work::{Report, Spent, timed};
 
 /// Groups whose pictures are made ready before the engine asks for them.
@@ -26,7 +26,7 @@ const PICTURE_THREADS: usize = 2;
 /// Encoded pictures that are kept, for groups that show the same content under another name.
 const PICTURES_KEPT: usize = 8;
 
-/// Neighbouring requests about the same pictures.
+/// Neighbouring requests about the same pictures, of one script.
 struct Group {
     requests: Vec<Request>,
     pictures: Vec<Awaited>,
@@ -35,6 +35,8 @@ struct Group {
 /// A question in the engine.
 struct Asked {
     id: String,
+    script: Script,
+    tokens: Rc<[PromptToken]>,
     hash: Option<QuestionHash>,
 }
 
@@ -42,7 +44,7 @@ struct Asked {
 pub struct Asking<'a> {
     engine: Engine<'a>,
     language: &'a Language,
-    preprocess: &'a Arc<Preprocess>,
+    sight: &'a Sight,
     threads: PictureThreads,
     ahead: VecDeque<Group>,
     encoded: VecDeque<(ContentHash, Tensor)>,
@@ -61,14 +63,14 @@ impl<'a> Asking<'a> {
     pub fn new(
         engine: Engine<'a>,
         language: &'a Language,
-        preprocess: &'a Arc<Preprocess>,
+        sight: &'a Sight,
         dedupe: bool,
         stop: &'a AtomicBool,
     ) -> Self {
         Self {
             engine,
             language,
-            preprocess,
+            sight,
             threads: PictureThreads::start(PICTURE_THREADS),
             ahead: VecDeque::new(),
             encoded: VecDeque::new(),
@@ -131,14 +133,13 @@ impl<'a> Asking<'a> {
     /// The next requests about the same pictures, with these ordered.
     fn next_group(&self, requests: &mut std::iter::Peekable<&mut dyn Iterator<Item = Request>>) -> Option<Group> {
         let first = requests.next()?;
-        let pictures = keys(&first);
+        let (script, pictures) = (first.script, keys(&first));
+        let preprocess = self.sight.of(script);
         let ordered = Message::unchecked(&first).pictures;
-        let ordered = ordered
-            .iter()
-            .map(|picture| self.threads.order(picture, self.preprocess));
+        let ordered = ordered.iter().map(|picture| self.threads.order(picture, &preprocess));
         let ordered = ordered.collect();
         let mut group = vec![first];
-        while let Some(next) = requests.next_if(|next| keys(next) == pictures) {
+        while let Some(next) = requests.next_if(|next| next.script == script && keys(next) == pictures) {
             group.push(next);
         }
         Some(Group {
@@ -184,7 +185,7 @@ impl<'a> Asking<'a> {
                     continue;
                 }
             };
-            let hash = QuestionHash::of(&contents, &tokens, request.limits);
+            let hash = QuestionHash::of(&contents, &tokens, request.script, request.limits);
             match self
                 .repeats
                 .as_mut()
@@ -200,10 +201,17 @@ impl<'a> Asking<'a> {
                     let ticket = self.tickets;
                     self.tickets += 1;
                     let hash = self.repeats.is_some().then_some(hash);
-                    self.asked.insert(ticket, Asked { id: request.id, hash });
+                    let tokens: Rc<[PromptToken]> = tokens.into();
+                    let asked = Asked {
+                        id: request.id,
+                        script: request.script,
+                        tokens: Rc::clone(&tokens),
+                        hash,
+                    };
+                    self.asked.insert(ticket, asked);
                     prompts.push(Prompt {
                         ticket,
-                        tokens: tokens.into(),
+                        tokens,
                         limits: request.limits,
                     });
                 }
@@ -220,10 +228,16 @@ impl<'a> Asking<'a> {
         result: Result<Generation, SampleFailure>,
         sink: &mut Sink<'_>,
     ) -> ControlFlow<()> {
-        let Some(Asked { id, hash }) = self.asked.remove(&ticket) else {
+        let Some(asked) = self.asked.remove(&ticket) else {
             return ControlFlow::Continue(());
         };
-        let outcome = result.and_then(|generation| self.language.answer(&generation));
+        let Asked {
+            id,
+            script,
+            tokens,
+            hash,
+        } = asked;
+        let outcome = result.and_then(|generation| self.language.answer(script, &tokens, generation));
         let waiting = match (&mut self.repeats, hash) {
             (Some(repeats), Some(hash)) => repeats.answered(hash, &id, &outcome),
             _ => Vec::new(),

@@ -31,6 +31,7 @@ mod torch;
 mod vision_tower;
 mod watch;
 mod weights;
+mod wording;
 
 pub use adapter::{RunnerSettings, VilaAdapter};
 pub use batch::Batching;

@@ -1,4 +1,4 @@
-//! Questions that repeat an earlier one to the letter: same pictures, same tokens, same limits. Greedy answers are a
+//! Questions that repeat an earlier one to the letter: same pictures, same tokens, same script, same limits. Greedy answers are a
 //! function of these, so the earlier answer is given again. POPE asks 43 % of its questions more than once.
 
 use std::collections::HashMap;
@@ -6,7 +6,7 @@ use std::rc::Rc;
 
 use sha2::{Digest as _, Sha256};
 
-use crate::request::{Generated, GenerationLimits, SampleFailure};
+use crate::request::{Generated, GenerationLimits, SampleFailure, Script};
 use crate::runner::pictures::ContentHash;
 use crate::tokenizer::PromptToken;
 
@@ -16,12 +16,13 @@ pub struct QuestionHash([u8; 32]);
 
 impl QuestionHash {
     /// Of a question about `pictures`.
-    pub fn of(pictures: &[ContentHash], tokens: &[PromptToken], limits: GenerationLimits) -> Self {
+    pub fn of(pictures: &[ContentHash], tokens: &[PromptToken], script: Script, limits: GenerationLimits) -> Self {
         let mut hasher = Sha256::new();
         hasher.update((pictures.len() as u64).to_le_bytes());
         for picture in pictures {
             hasher.update(picture);
         }
+        hasher.update(format!("{script:?}"));
         hasher.update((limits.max_new_tokens as u64).to_le_bytes());
         for token in tokens {
             let (kind, number) = match *token {
@@ -101,17 +102,23 @@ mod tests {
     const LIMITS: GenerationLimits = GenerationLimits { max_new_tokens: 4 };
 
     #[test]
-    fn only_equal_pictures_tokens_and_limits_are_a_repetition() {
+    fn only_equal_pictures_tokens_scripts_and_limits_are_a_repetition() {
         let tokens = [PromptToken::Text(1), PromptToken::Picture(0), PromptToken::Text(2)];
-        let known = QuestionHash::of(&[[7; 32]], &tokens, LIMITS);
-        assert_eq!(known, QuestionHash::of(&[[7; 32]], &tokens, LIMITS));
+        let known = QuestionHash::of(&[[7; 32]], &tokens, Script::Short, LIMITS);
+        assert_eq!(known, QuestionHash::of(&[[7; 32]], &tokens, Script::Short, LIMITS));
         let others = [
-            QuestionHash::of(&[[8; 32]], &tokens, LIMITS),
-            QuestionHash::of(&[], &tokens, LIMITS),
-            QuestionHash::of(&[[7; 32], [7; 32]], &tokens, LIMITS),
-            QuestionHash::of(&[[7; 32]], &tokens[..2], LIMITS),
-            QuestionHash::of(&[[7; 32]], &tokens.map(|_| PromptToken::Text(1)), LIMITS),
-            QuestionHash::of(&[[7; 32]], &tokens, GenerationLimits { max_new_tokens: 5 }),
+            QuestionHash::of(&[[8; 32]], &tokens, Script::Short, LIMITS),
+            QuestionHash::of(&[], &tokens, Script::Short, LIMITS),
+            QuestionHash::of(&[[7; 32], [7; 32]], &tokens, Script::Short, LIMITS),
+            QuestionHash::of(&[[7; 32]], &tokens[..2], Script::Short, LIMITS),
+            QuestionHash::of(&[[7; 32]], &tokens.map(|_| PromptToken::Text(1)), Script::Short, LIMITS),
+            QuestionHash::of(
+                &[[7; 32]],
+                &tokens,
+                Script::Short,
+                GenerationLimits { max_new_tokens: 5 },
+            ),
+            QuestionHash::of(&[[7; 32]], &tokens, Script::Open, LIMITS),
         ];
         assert!(others.iter().all(|other| *other != known));
     }
@@ -119,7 +126,7 @@ mod tests {
     #[test]
     fn a_repetition_waits_for_the_answer_or_has_it_at_once() {
         let mut repeats = Repeats::default();
-        let question = QuestionHash::of(&[], &[PromptToken::Text(1)], LIMITS);
+        let question = QuestionHash::of(&[], &[PromptToken::Text(1)], Script::Short, LIMITS);
         assert!(matches!(repeats.turn(question, "a"), Turn::Ask));
         assert!(matches!(repeats.turn(question, "b"), Turn::Wait));
         let outcome: Outcome = Err(SampleFailure("why".to_owned()));

@@ -10,22 +10,8 @@ use std::path::Path;
 use tokenizers::Tokenizer;
 
 use crate::tokenizer::TokenizerError;
+use crate::tokenizer::clean_up::clean_up;
 use crate::tokenizer::settings::{AddedToken, Settings};
-use crate::tokenizer::strip::trim;
-
-/// What transformers' clean-up replaces, in its order.
-const CLEAN_UP: [(&str, &str); 10] = [
-    (" .", "."),
-    (" ?", "?"),
-    (" !", "!"),
-    (" ,", ","),
-    (" ' ", "'"),
-    (" n't", "n't"),
-    (" 'm", "'m"),
-    (" 's", "'s"),
-    (" 've", "'ve"),
-    (" 're", "'re"),
-];
 
 /// The tokenizer of Llama-3 and llava-hf checkpoints.
 #[derive(Debug)]
@@ -129,14 +115,13 @@ impl FastTokenizer {
         Ok(ids)
     }
 
-    /// The text of `ids` without special tokens, stripped.
-    pub(super) fn decode(&self, ids: &[u32]) -> Result<String, TokenizerError> {
+    /// The text of `ids` without special tokens.
+    pub(super) fn text(&self, ids: &[u32]) -> Result<String, TokenizerError> {
         let text = self
             .tokenizer
             .decode(ids, true)
             .map_err(|error| TokenizerError(format!("cannot turn token ids into text: {error}")))?;
-        let text = if self.clean_up { clean_up(text) } else { text };
-        Ok(trim(&text).to_owned())
+        Ok(if self.clean_up { clean_up(text) } else { text })
     }
 }
 
@@ -150,30 +135,5 @@ fn add(tokenizer: &mut Tokenizer, token: &AddedToken) {
         tokenizer.add_special_tokens(&[added]);
     } else {
         tokenizer.add_tokens(&[added]);
-    }
-}
-
-fn clean_up(text: String) -> String {
-    CLEAN_UP.iter().fold(text, |text, (from, to)| text.replace(from, to))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn cleans_up_in_the_order_of_transformers() {
-        let cases = [
-            ("Yes ,", "Yes,"),
-            ("a . b", "a. b"),
-            ("is it ? no !", "is it? no!"),
-            ("rock ' n ' roll", "rock'n'roll"),
-            ("do n't I 'm it 's we 've they 're", "don't I'm it's we've they're"),
-            ("  .", " ."),
-            ("a ' s", "a's"),
-        ];
-        for (text, clean) in cases {
-            assert_eq!(clean_up(text.to_owned()), clean, "{text}");
-        }
     }
 }

@@ -1,10 +1,13 @@
 //! Text to token ids and back, as the references' tokenizers do it (`prompting.md` sections 3 to 5).
 
+mod clean_up;
 mod huggingface;
 mod model_file;
 #[cfg(test)]
 mod oracle;
 mod prompt;
+#[cfg(test)]
+mod real_vocabulary;
 mod sentencepiece;
 mod settings;
 mod slow;
@@ -15,6 +18,7 @@ use std::fmt;
 use std::path::Path;
 
 pub use prompt::PromptToken;
+pub(crate) use strip::trim;
 
 use huggingface::FastTokenizer;
 use model_file::ModelFile;
@@ -190,9 +194,14 @@ impl Tokenizer {
 
     /// The text of generated ids: special tokens skipped, white space stripped at both ends as Python does.
     pub fn decode(&self, ids: &[u32]) -> Result<String, TokenizerError> {
+        Ok(trim(&self.text(ids)?).to_owned())
+    }
+
+    /// As [`Tokenizer::decode`], nothing stripped.
+    pub fn text(&self, ids: &[u32]) -> Result<String, TokenizerError> {
         match &self.class {
-            Class::Slow(slow) => slow.decode(ids),
-            Class::Fast(fast) => fast.decode(ids),
+            Class::Slow(slow) => slow.text(ids),
+            Class::Fast(fast) => fast.text(ids),
         }
     }
 }

@@ -1,10 +1,8 @@
-//! Comparisons with the sentencepiece library and transformers: on fixtures (`tests/oracle/tokenizer.py` made them)
-//! and, where the reference data is there, on the LLaMA vocabulary.
+//! Comparisons with the sentencepiece library and transformers on small vocabularies (`tests/oracle/tokenizer.py` made
+//! them); on the real one in `real_vocabulary.rs`.
 
 use std::collections::BTreeMap;
-use std::env;
 use std::fs;
-use std::io::Write as _;
 use std::path::{Path, PathBuf};
 use std::sync::LazyLock;
 
@@ -13,6 +11,9 @@ use serde::Deserialize;
 use serde_json::Value;
 use tempfile::TempDir;
 
+use crate::profile::GenerateInput;
+use crate::request::FinishReason;
+use crate::stop::{Stop, Window};
 use crate::template::{ConvTemplate, picture_message};
 use crate::tokenizer::model_file::ModelFile;
 use crate::tokenizer::sentencepiece::{SentencePiece, Start, Token};
@@ -23,6 +24,27 @@ struct Expected {
     texts: Vec<String>,
     sentencepiece: Vec<Raw>,
     tokenizers: Vec<Case>,
+    prompts: Vec<Prompt>,
+    stops: Vec<StopCase>,
+}
+
+/// Ids generated behind a prompt, and how many of them LLaVA's keyword criterion lets through.
+#[derive(Deserialize)]
+struct StopCase {
+    tokenizer: String,
+    string: String,
+    input: String,
+    prompt: Vec<u32>,
+    generated: Vec<u32>,
+    kept: Option<usize>,
+}
+
+/// A whole prompt, its ids by LLaVA's rule, -200 for a picture.
+#[derive(Deserialize)]
+struct Prompt {
+    tokenizer: String,
+    prompt: String,
+    ids: Vec<i64>,
 }
 
 /// What the sentencepiece library itself makes of the texts.
@@ -94,7 +116,7 @@ fn sentencepiece(model: &str) -> SentencePiece {
 #[test]
 fn encodes_as_the_sentencepiece_library() {
     let expected = expected();
-    assert!(expected.texts.len() > 200 && expected.sentencepiece.len() == 2);
+    assert!(expected.texts.len() > 200 && expected.sentencepiece.len() == 3);
     for raw in expected.sentencepiece {
         let model = sentencepiece(&raw.model);
         assert_eq!(raw.ids.len(), expected.texts.len());
@@ -107,7 +129,7 @@ fn encodes_as_the_sentencepiece_library() {
 #[test]
 fn encodes_as_transformers() {
     let expected = expected();
-    assert_eq!(expected.tokenizers.len(), 11);
+    assert_eq!(expected.tokenizers.len(), 16);
     for case in expected.tokenizers {
         let folder = folder(&case.vocabulary, &case.files);
         let tokenizer = Tokenizer::open_with(folder.path(), &transformers()).unwrap();
@@ -137,6 +159,54 @@ fn decodes_as_transformers() {
     }
 }
 
+#[test]
+fn prompts_with_pictures_have_the_ids_of_the_references() {
+    let expected = expected();
+    assert_eq!(expected.prompts.len(), 30);
+    for Prompt { tokenizer, prompt, ids } in expected.prompts {
+        let mut pictures = 0..;
+        let tokens: Vec<PromptToken> = ids
+            .into_iter()
+            .map(|id| match u32::try_from(id) {
+                Ok(id) => PromptToken::Text(id),
+                Err(_) => PromptToken::Picture(pictures.next().unwrap()),
+            })
+            .collect();
+        let found = open(&tokenizer).encode_prompt(&prompt, None).unwrap();
+        assert_eq!(found, tokens, "{tokenizer}: {prompt:?}");
+        assert_eq!(PromptToken::pictures(&found), prompt.matches("<image>").count());
+    }
+}
+
+#[test]
+fn the_keyword_criterion_holds_where_the_references_holds() {
+    let cases = expected().stops;
+    assert_eq!(cases.len(), 112);
+    let strings = ["</s>", "###", "the", "<|im_end|>", "<|eot_id|>"];
+    let mut never = 0;
+    for case in cases {
+        let tokenizer = open(&case.tokenizer);
+        let string = strings.into_iter().find(|string| *string == case.string).unwrap();
+        let input = match case.input.as_str() {
+            "ids" => GenerateInput::TokenIds,
+            _ => GenerateInput::Embeddings,
+        };
+        let stop = Stop::new(string, &tokenizer, Window::Reference, input).unwrap();
+        let prompt: Vec<PromptToken> = case.prompt.iter().copied().map(PromptToken::Text).collect();
+        let found = stop.apply(&prompt, &case.generated, FinishReason::Length, |ids| {
+            tokenizer.text(ids)
+        });
+        let expected = match case.kept {
+            Some(kept) => (kept, FinishReason::StopString),
+            None => (case.generated.len(), FinishReason::Length),
+        };
+        let about = format!("{} {string} {} {:?}", case.tokenizer, case.input, case.generated);
+        assert_eq!(found.unwrap(), expected, "{about}");
+        never += usize::from(case.kept.is_none());
+    }
+    assert!((20..100).contains(&never), "{never}");
+}
+
 /// `prompting.md` section 3: the template writes a BOS, the tokenizer adds none, so the line feed after the picture
 /// is lost.
 #[test]
@@ -155,6 +225,26 @@ fn llama_3_prompts_lose_the_line_feed_after_the_picture() {
         assert_eq!(tokenizer.encode_prompt(&prompt, None).unwrap(), expected, "{template}");
         assert_eq!(before.first().copied(), tokenizer.bos());
     }
+}
+
+/// The other kind of file: it adds a BOS of its own, so that there are two and nothing is lost.
+#[test]
+fn llama_3_files_that_add_a_bos_keep_the_line_feed() {
+    let [without, with] = ["llama-3", "llama-3, BOS"].map(open);
+    let bos = PromptToken::Text(with.bos().unwrap());
+    let prompt = ConvTemplate::Llama3September2024.render(&picture_message(1, "Is it red?", false));
+    let [lost, kept] = [&without, &with].map(|tokenizer| tokenizer.encode_prompt(&prompt, None).unwrap());
+    assert_eq!(kept.len(), lost.len() + 2);
+    assert_eq!(kept[..2], [bos, bos]);
+    let after = |tokens: &[PromptToken]| {
+        let picture = tokens
+            .iter()
+            .position(|token| *token == PromptToken::Picture(0))
+            .unwrap();
+        tokens[picture + 1..].to_vec()
+    };
+    assert_eq!(after(&kept)[1..], after(&lost));
+    assert_eq!(after(&kept)[0], PromptToken::Text(without.encode("\n").unwrap()[0]));
 }
 
 #[test]
@@ -303,105 +393,4 @@ proptest! {
             model.decode(ids.into_iter().map(Token::Id), true);
         }
     }
-}
-
-/// A folder with nothing but the LLaMA `tokenizer.model`, where the reference data is there.
-fn llama(test: &str) -> Option<PathBuf> {
-    let data = env::var_os("VILA_BENCH_REFERENCE_DATA").map_or_else(
-        || Path::new(env!("CARGO_MANIFEST_DIR")).join("../../shared/data"),
-        PathBuf::from,
-    );
-    let folder = data.join("llama2-tokenizer");
-    if folder.join("tokenizer.model").exists() {
-        return Some(folder);
-    }
-    // Past the test harness, which shows captured output of failed tests only.
-    let _ = writeln!(
-        std::io::stderr(),
-        "skipped: {test}: no reference data at `{}`",
-        folder.display()
-    );
-    None
-}
-
-const SNOWBOARD: &str = "Is there a snowboard in the image?\nAnswer the question using a single word or phrase.";
-
-#[test]
-fn the_worked_example_has_its_63_ids() {
-    let Some(folder) = llama("the_worked_example_has_its_63_ids") else {
-        return;
-    };
-    let before = [
-        1, 319, 13563, 1546, 263, 12758, 1404, 322, 385, 23116, 21082, 20255, 29889, 450, 20255, 4076, 8444, 29892,
-        13173, 29892, 322, 1248, 568, 6089, 304, 278, 1404, 29915, 29879, 5155, 29889, 3148, 1001, 29901, 29871,
-    ];
-    let after = [
-        29871, 13, 3624, 727, 263, 15007, 3377, 297, 278, 1967, 29973, 13, 22550, 278, 1139, 773, 263, 2323, 1734, 470,
-        16549, 29889, 319, 1799, 9047, 13566, 29901,
-    ];
-    let expected: Vec<_> = (before.into_iter().map(PromptToken::Text))
-        .chain([PromptToken::Picture(0)])
-        .chain(after.into_iter().map(PromptToken::Text))
-        .collect();
-    assert_eq!(expected.len(), 63);
-    let prompt = ConvTemplate::VicunaV1.render(&picture_message(1, SNOWBOARD, false));
-    for options in [OpenOptions::default(), transformers()] {
-        let tokenizer = Tokenizer::open_with(&folder, &options).unwrap();
-        assert_eq!(
-            (tokenizer.len(), tokenizer.bos(), tokenizer.eos()),
-            (32000, Some(1), Some(2))
-        );
-        assert_eq!(
-            tokenizer.encode_prompt(&prompt, None).unwrap(),
-            expected,
-            "{}",
-            tokenizer.source()
-        );
-    }
-}
-
-#[test]
-fn legacy_changes_what_follows_a_special_token() {
-    let Some(folder) = llama("legacy_changes_what_follows_a_special_token") else {
-        return;
-    };
-    let new = Tokenizer::open(&folder).unwrap();
-    let legacy = Tokenizer::open_with(&folder, &transformers()).unwrap();
-    let cases: [(&str, &[u32], &[u32]); 6] = [
-        ("Yes</s>USER", &[3869, 2, 3148, 1001], &[3869, 2, 11889]),
-        ("Yes</s> USER", &[3869, 2, 29871, 3148, 1001], &[3869, 2, 3148, 1001]),
-        ("</s>", &[2], &[2]),
-        (" lead", &[29871, 3275], &[29871, 3275]),
-        ("\nWhat", &[29871, 13, 5618], &[29871, 13, 5618]),
-        ("", &[], &[]),
-    ];
-    for (text, with, without) in cases {
-        assert_eq!(legacy.encode(text).unwrap(), [&[1], with].concat(), "{text:?} legacy");
-        assert_eq!(new.encode(text).unwrap(), [&[1], without].concat(), "{text:?}");
-    }
-}
-
-#[test]
-fn llama_answers_decode_and_strip() {
-    let Some(folder) = llama("llama_answers_decode_and_strip") else {
-        return;
-    };
-    let tokenizer = Tokenizer::open(&folder).unwrap();
-    let cases: [(&[u32], &str); 7] = [
-        (&[3869, 2], "Yes"),
-        (&[1, 29871, 3869], "Yes"),
-        (&[3869, 11889], "YesUSER"),
-        (&[3869, 13, 13, 2], "Yes"),
-        // U+001F, which Rust's `trim` keeps.
-        (&[34, 3869, 34], "Yes"),
-        (&[3 + 0xE2, 3 + 0x82, 3869], "\u{FFFD}\u{FFFD} Yes"),
-        (&[3 + 0xE2, 2, 3 + 0x82, 3 + 0xAC], "€"),
-    ];
-    for (ids, text) in cases {
-        assert_eq!(tokenizer.decode(ids).unwrap(), text, "{ids:?}");
-    }
-    assert_eq!(
-        tokenizer.decode(&[32000]).unwrap_err().0,
-        "token id 32000 is beyond the vocabulary: its last id is 31999"
-    );
 }

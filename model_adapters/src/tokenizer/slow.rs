@@ -5,9 +5,10 @@ use std::cmp::Reverse;
 use std::collections::{BTreeMap, HashMap, HashSet};
 
 use crate::tokenizer::TokenizerError;
+use crate::tokenizer::clean_up::clean_up;
 use crate::tokenizer::sentencepiece::{SPACE, SentencePiece, Start, Token};
 use crate::tokenizer::settings::{AddedToken, Settings, SpecialTokens};
-use crate::tokenizer::strip::{is_space, trim};
+use crate::tokenizer::strip::is_space;
 
 /// The tokenizer of Vicuna, Llama-2, Sheared-LLaMA and Yi checkpoints.
 #[derive(Debug)]
@@ -21,6 +22,7 @@ pub(super) struct SlowLlama {
     add_bos: bool,
     add_eos: bool,
     legacy: bool,
+    clean_up: bool,
     /// The piece `▁`.
     prefix: Option<u32>,
     len: usize,
@@ -67,6 +69,8 @@ impl SlowLlama {
             add_bos: settings.add_bos.unwrap_or(true),
             add_eos: settings.add_eos.unwrap_or(false),
             legacy: settings.legacy.unwrap_or(legacy),
+            // The class sets it to false where no file states it, against the library's default.
+            clean_up: settings.clean_up.unwrap_or(false),
             prefix: model.id("▁"),
             len: names.len(),
             added: longest_first,
@@ -171,8 +175,8 @@ impl SlowLlama {
         parts
     }
 
-    /// The text of `ids` without special tokens, stripped.
-    pub(super) fn decode(&self, ids: &[u32]) -> Result<String, TokenizerError> {
+    /// The text of `ids` without special tokens.
+    pub(super) fn text(&self, ids: &[u32]) -> Result<String, TokenizerError> {
         let mut texts: Vec<String> = Vec::new();
         let mut run: Vec<u32> = Vec::new();
         for id in ids.iter().filter(|id| !self.special.contains(id)) {
@@ -191,7 +195,8 @@ impl SlowLlama {
             }
         }
         texts.extend(self.decode_run(&run));
-        Ok(trim(&texts.join(" ")).to_owned())
+        let text = texts.join(" ");
+        Ok(if self.clean_up { clean_up(text) } else { text })
     }
 
     fn decode_run(&self, ids: &[u32]) -> Option<String> {

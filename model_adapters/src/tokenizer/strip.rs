@@ -6,7 +6,7 @@ pub(super) fn is_space(letter: char) -> bool {
 }
 
 /// `text` without white space at both ends.
-pub(super) fn trim(text: &str) -> &str {
+pub(crate) fn trim(text: &str) -> &str {
     text.trim_matches(is_space)
 }
 

@@ -6,7 +6,7 @@ use std::path::Path;
 
 use model_adapters::checkpoint::Checkpoint;
 use model_adapters::parity::{Dump, ParityError, golden};
-use model_adapters::runner::{Batching, Device, DtypeChoice, RunnerSettings, VilaAdapter};
+use model_adapters::runner::{Device, DtypeChoice, RunnerSettings, VilaAdapter};
 
 use crate::exit::Exit;
 use crate::fault::Fault;
@@ -86,14 +86,7 @@ fn shipped() -> Result<bool, Fault> {
 fn beside_dump(checkpoint: &Path, reference: &Path) -> Result<bool, Fault> {
     let dump = Dump::read(reference).map_err(user)?;
     let checkpoint = Checkpoint::open(checkpoint)?;
-    let settings = RunnerSettings {
-        device: Device::Cpu,
-        dtype: DtypeChoice::Fixed(dump.dtype),
-        template: None,
-        keep: None,
-        threads: None,
-        batching: Batching::default(),
-    };
+    let settings = RunnerSettings::new(Device::Cpu, DtypeChoice::Fixed(dump.dtype));
     let mut adapter = VilaAdapter::open(&checkpoint, settings)?;
     let report = dump.compare(&mut adapter).map_err(user)?;
     let mut table = Table::new(&[left("step"), right("distance"), right("allowed"), left("agrees")]);
