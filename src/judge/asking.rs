@@ -122,8 +122,8 @@ impl Asker {
                             failures += 1;
                             if failures >= FAILURES_IN_A_ROW && asked.stop.is_none() {
                                 asked.stop = Some(Fault::User(format!(
-                                    "{failures} judgements failed in a row, the last with: {why}; see to the server \
-                                     and grade again, nothing that was graded is asked twice"
+                                    "{failures} judgements failed in a row ({why}); see to the server and grade again, \
+                                     nothing that was graded is asked twice"
                                 )));
                             }
                         }

@@ -184,21 +184,17 @@ impl Client {
         }
     }
 
-    /// The server's own words about an error, on one line.
+    /// The server's own words about an error, on one line. A page for browsers holds none.
     fn said(&self, body: &str) -> String {
         let document: serde_json::Value = serde_json::from_str(body).unwrap_or_default();
         let message = ["/error/message", "/message", "/detail", "/error"]
             .iter()
             .find_map(|path| document.pointer(path)?.as_str())
-            .unwrap_or(body);
+            .unwrap_or(if body.trim_start().starts_with('<') { "" } else { body });
         let line = self.hide(message);
-        let words: Vec<&str> = line.split(|c: char| c.is_whitespace() || c.is_control()).collect();
-        let words = words
-            .into_iter()
-            .filter(|word| !word.is_empty())
-            .collect::<Vec<_>>()
-            .join(" ");
-        let shown: String = words.chars().take(WORDS_SHOWN).collect();
+        let words = line.split(|c: char| c.is_whitespace() || c.is_control());
+        let words: Vec<&str> = words.filter(|word| !word.is_empty()).collect();
+        let shown: String = words.join(" ").chars().take(WORDS_SHOWN).collect();
         if shown.is_empty() { shown } else { format!(": {shown}") }
     }
 

@@ -22,8 +22,8 @@ use crate::hash::text_sha256;
 use crate::interrupt::Interrupt;
 use crate::progress::{Progress, Words};
 
-/// How many failed judgements are shown one by one.
-const FAILURES_SHOWN: usize = 5;
+/// How many reasons of failed judgements are shown.
+const REASONS_SHOWN: usize = 5;
 
 /// A judge as the command line names it.
 pub struct Session<'a> {
@@ -212,19 +212,31 @@ impl<'a> Session<'a> {
 
     fn say_what_happened(&self, asked: &Asked) {
         let task = self.args.task;
-        let failed: Vec<(&str, &str)> = asked
-            .judged
-            .iter()
-            .filter_map(|judged| match &judged.outcome {
-                Err(Missing::Failed(why)) => Some((judged.subject.id.as_str(), why.as_str())),
-                Ok(_) | Err(Missing::Stopped) => None,
-            })
-            .collect();
-        for (id, why) in failed.iter().take(FAILURES_SHOWN) {
-            eprintln!("{task}: ungraded: {id}: {why}");
+        // By reason: a server that is down gives all judgements the same one.
+        let mut failed: Vec<(&str, Vec<&str>)> = Vec::new();
+        for judged in &asked.judged {
+            if let Err(Missing::Failed(why)) = &judged.outcome {
+                let id = judged.subject.id.as_str();
+                match failed.iter_mut().find(|(known, _)| known == why) {
+                    Some((_, ids)) => ids.push(id),
+                    None => failed.push((why, vec![id])),
+                }
+            }
         }
-        if failed.len() > FAILURES_SHOWN {
-            eprintln!("{task}: and {} more", failed.len() - FAILURES_SHOWN);
+        for (why, ids) in failed.iter().take(REASONS_SHOWN) {
+            let more = if ids.len() > 1 {
+                format!(" and {} more", ids.len() - 1)
+            } else {
+                String::new()
+            };
+            eprintln!(
+                "{task}: ungraded: {}{more}: {why}",
+                ids.first().copied().unwrap_or_default()
+            );
+        }
+        if failed.len() > REASONS_SHOWN {
+            let more = failed.len() - REASONS_SHOWN;
+            eprintln!("{task}: and {more} more reasons; all stand in the transcript");
         }
         let exhausted = asked.judged.iter().filter_map(|judged| judged.outcome.as_ref().ok());
         let exhausted = exhausted.filter(|verdict| verdict.finding.is_none()).count();
