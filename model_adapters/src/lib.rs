@@ -19,4 +19,4 @@ pub use request::{
     Adapter, AdapterError, Answer, EncodedPicture, FinishReason, Generated, GenerationLimits, PromptPart, Request,
     SampleFailure,
 };
-pub use work::{Report, Spent, Work};
+pub use work::{Report, Span, Spent, Stage, Work};

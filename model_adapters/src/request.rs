@@ -4,7 +4,7 @@ use std::fmt;
 use std::ops::ControlFlow;
 use std::sync::Arc;
 
-use crate::work::Report;
+use crate::work::{Report, Span};
 
 /// Reads the encoded bytes (JPEG, PNG, …) of a picture, or says why there are none.
 pub type ReadPicture = dyn Fn() -> Result<Vec<u8>, String> + Send + Sync;
@@ -135,6 +135,11 @@ pub trait Adapter {
     fn report(&self) -> Option<Report> {
         None
     }
+
+    /// When it did what in the last call of [`Adapter::answer`], where the adapter keeps that.
+    fn spans(&self) -> &[Span] {
+        &[]
+    }
 }
 
 impl<A: Adapter + ?Sized> Adapter for &mut A {
@@ -148,5 +153,9 @@ impl<A: Adapter + ?Sized> Adapter for &mut A {
 
     fn report(&self) -> Option<Report> {
         (**self).report()
+    }
+
+    fn spans(&self) -> &[Span] {
+        (**self).spans()
     }
 }

@@ -21,7 +21,7 @@ use crate::progress::{Progress, span};
 use crate::questions::Questions;
 use crate::results::{FORMAT, Results};
 use crate::run_folder::RunFolder;
-use crate::{samples, score_table, speed};
+use crate::{samples, score_table, speed, trace};
 
 /// How many failed samples are shown one by one.
 const FAILURES_SHOWN: usize = 5;
@@ -182,6 +182,9 @@ impl TaskRun<'_> {
         asked.seconds = progress.finish().as_secs_f64();
         outcome?;
         asked.report = adapter.report();
+        if let Some(path) = &self.args.trace {
+            trace::write(path, self.questions.task(), adapter.spans())?;
+        }
         Ok(asked)
     }
 
