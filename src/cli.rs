@@ -115,6 +115,9 @@ pub struct RunArgs {
     /// Ask every question, also one that repeats an earlier one to the letter
     #[arg(long)]
     pub no_dedupe: bool,
+    /// Also write there when what was done, for chrome://tracing or ui.perfetto.dev
+    #[arg(long, value_name = "FILE")]
+    pub trace: Option<PathBuf>,
     /// Use no batch at all: the path that the others are compared with
     #[arg(long, hide = true, conflicts_with_all = ["exact", "fast"])]
     pub one_at_a_time: bool,

@@ -38,6 +38,7 @@ mod spread_file;
 mod statistics;
 mod table;
 mod task;
+mod trace;
 
 use std::process::ExitCode;
 

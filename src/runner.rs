@@ -62,6 +62,7 @@ impl Runner {
                 exactness: exactness(args),
                 dedupe: !args.no_dedupe,
                 ignore_end_tokens: args.ignore_eos,
+                trace: args.trace.is_some(),
             },
         };
         settings.check(&checkpoint)?;

@@ -4,7 +4,7 @@ use std::fmt;
 use std::ops::ControlFlow;
 use std::sync::Arc;
 
-use crate::work::Report;
+use crate::work::{Report, Span};
 
 /// Reads the encoded bytes (JPEG, PNG, …) of a picture, or says why there are none.
 pub type ReadPicture = dyn Fn() -> Result<Vec<u8>, String> + Send + Sync;
@@ -155,6 +155,11 @@ pub trait Adapter {
     fn report(&self) -> Option<Report> {
         None
     }
+
+    /// When it did what in the last call of [`Adapter::answer`], where the adapter keeps that.
+    fn spans(&self) -> &[Span] {
+        &[]
+    }
 }
 
 impl<A: Adapter + ?Sized> Adapter for &mut A {
@@ -168,5 +173,9 @@ impl<A: Adapter + ?Sized> Adapter for &mut A {
 
     fn report(&self) -> Option<Report> {
         (**self).report()
+    }
+
+    fn spans(&self) -> &[Span] {
+        (**self).spans()
     }
 }

@@ -99,10 +99,114 @@ impl AddAssign for Report {
     }
 }
 
-/// Runs `work` and adds what it took to `seconds`.
-pub fn timed<T>(seconds: &mut f64, work: impl FnOnce() -> T) -> T {
-    let start = Instant::now();
-    let result = work();
-    *seconds += start.elapsed().as_secs_f64();
-    result
+/// What time goes to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Stage {
+    /// Reading and decoding a picture, in the background.
+    Decode,
+    /// Preprocessing a picture, in the background.
+    Preprocess,
+    /// Waiting for a picture.
+    Waiting,
+    /// Tokenising a prompt.
+    Tokenise,
+    /// Vision tower.
+    Tower,
+    /// Projector.
+    Projector,
+    /// A prefill pass.
+    Prefill,
+    /// A decode step.
+    Step,
+    /// A question asked alone.
+    Alone,
+}
+
+impl Stage {
+    /// As traces show it.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Decode => "read picture",
+            Self::Preprocess => "preprocess picture",
+            Self::Waiting => "wait for picture",
+            Self::Tokenise => "tokenise",
+            Self::Tower => "vision tower",
+            Self::Projector => "projector",
+            Self::Prefill => "prefill",
+            Self::Step => "decode step",
+            Self::Alone => "ask alone",
+        }
+    }
+
+    /// Whether it goes on beside the others.
+    pub const fn is_beside(self) -> bool {
+        matches!(self, Self::Decode | Self::Preprocess)
+    }
+}
+
+/// One stretch of a stage.
+#[derive(Debug, Clone, Copy)]
+pub struct Span {
+    /// What was done.
+    pub stage: Stage,
+    /// From then.
+    pub start: Instant,
+    /// Until then.
+    pub end: Instant,
+}
+
+impl Span {
+    /// Of `work`, with its result.
+    pub fn of<T>(stage: Stage, work: impl FnOnce() -> T) -> (T, Self) {
+        let start = Instant::now();
+        let result = work();
+        let end = Instant::now();
+        (result, Self { stage, start, end })
+    }
+}
+
+/// Sums spans up, and keeps them where a trace is wanted.
+#[derive(Debug, Clone, Default)]
+pub struct Clock {
+    /// Seconds so far.
+    pub spent: Spent,
+    /// Kept spans.
+    pub spans: Vec<Span>,
+    /// Whether spans are kept.
+    pub keeps: bool,
+}
+
+impl Clock {
+    /// Runs `work` as a stretch of `stage`.
+    pub fn run<T>(&mut self, stage: Stage, work: impl FnOnce() -> T) -> T {
+        let (result, span) = Span::of(stage, work);
+        self.add(span);
+        result
+    }
+
+    /// Adds a stretch that ends now.
+    pub fn since(&mut self, stage: Stage, start: Instant) {
+        let end = Instant::now();
+        self.add(Span { stage, start, end });
+    }
+
+    /// Adds a stretch.
+    pub fn add(&mut self, span: Span) {
+        let spent = &mut self.spent;
+        let seconds = match span.stage {
+            Stage::Decode => &mut spent.decode,
+            Stage::Preprocess => &mut spent.preprocess,
+            Stage::Waiting => &mut spent.waiting,
+            Stage::Tokenise => &mut spent.tokenise,
+            Stage::Tower => &mut spent.tower,
+            Stage::Projector => &mut spent.projector,
+            Stage::Prefill => &mut spent.prefill,
+            Stage::Step => &mut spent.steps,
+            Stage::Alone => &mut spent.alone,
+        };
+        *seconds += (span.end - span.start).as_secs_f64();
+        if self.keeps {
+            self.spans.push(span);
+        }
+    }
 }

@@ -42,6 +42,7 @@ pub fn run(args: &DemoArgs) -> Result<Exit, Fault> {
         exact: false,
         fast: false,
         no_dedupe: false,
+        trace: None,
         one_at_a_time: false,
         ignore_eos: false,
         max_new_tokens: Some(8),

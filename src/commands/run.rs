@@ -22,7 +22,7 @@ use crate::questions::Questions;
 use crate::results::FORMAT;
 use crate::run_folder::RunFolder;
 use crate::scored_run::ScoredRun;
-use crate::{samples, speed};
+use crate::{samples, speed, trace};
 
 /// How many failed samples are shown one by one.
 const FAILURES_SHOWN: usize = 5;
@@ -188,6 +188,9 @@ impl TaskRun<'_> {
         asked.seconds = progress.finish().as_secs_f64();
         outcome?;
         asked.report = adapter.report();
+        if let Some(path) = &self.args.trace {
+            trace::write(path, self.questions.task(), adapter.spans())?;
+        }
         Ok(asked)
     }
 

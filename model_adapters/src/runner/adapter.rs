@@ -24,7 +24,7 @@ use crate::runner::wording::Wording;
 use crate::stop::StopRule;
 use crate::template::{self, ConvTemplate};
 use crate::tokenizer::{PromptToken, Tokenizer};
-use crate::work::Report;
+use crate::work::{Report, Span};
 
 /// What the user may choose about a run of a model.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -155,6 +155,7 @@ pub struct VilaAdapter {
     spread: Spread,
     stop: Arc<AtomicBool>,
     report: Report,
+    spans: Vec<Span>,
 }
 
 /// Between requests and tokens.
@@ -230,6 +231,7 @@ impl VilaAdapter {
             spread: Spread::default(),
             stop: Arc::default(),
             report: Report::default(),
+            spans: Vec::new(),
         })
     }
 
@@ -330,10 +332,12 @@ impl Adapter for VilaAdapter {
             Exactness::Exact => self.spread,
             Exactness::Fast | Exactness::Reference => Spread::default(),
         };
-        let engine = Engine::new(&mut self.model, room, batching.exactness, &mut spread);
+        let mut engine = Engine::new(&mut self.model, room, batching.exactness, &mut spread);
+        engine.clock.keeps = batching.trace;
         let mut asking = Asking::new(engine, &self.language, &self.sight, batching.dedupe, &self.stop);
         let outcome = asking.run(requests, sink);
         self.report = asking.report();
+        self.spans = asking.into_spans();
         if batching.exactness == Exactness::Exact {
             self.spread = spread;
         }
@@ -342,6 +346,10 @@ impl Adapter for VilaAdapter {
 
     fn report(&self) -> Option<Report> {
         Some(self.report)
+    }
+
+    fn spans(&self) -> &[Span] {
+        &self.spans
     }
 }
 

@@ -17,7 +17,7 @@ use crate::runner::generate::Generation;
 use crate::runner::pictures::{Awaited, ContentHash, PictureThreads};
 use crate::runner::repeats::{Outcome, QuestionHash, Repeats, Turn};
 use crate::tokenizer::PromptToken;
-use crate::work::{Report, Spent, timed};
+use crate::work::{Report, Span, Stage, Work};
 
 /// Groups whose pictures are made ready before the engine asks for them.
 const GROUPS_AHEAD: usize = 4;
@@ -53,7 +53,6 @@ pub struct Asking<'a> {
     repeats: Option<Repeats>,
     repeated: usize,
     stop: &'a AtomicBool,
-    spent: Spent,
 }
 
 type Sink<'s> = dyn FnMut(Answer) -> ControlFlow<()> + 's;
@@ -79,25 +78,23 @@ impl<'a> Asking<'a> {
             repeats: dedupe.then(Repeats::default),
             repeated: 0,
             stop,
-            spent: Spent::default(),
         }
     }
 
     /// What it took.
     pub fn report(&self) -> Report {
-        let (mut work, of_engine) = (self.engine.work, self.engine.spent);
-        work.repeats = self.repeated;
         Report {
-            work,
-            spent: Spent {
-                tower: of_engine.tower,
-                projector: of_engine.projector,
-                prefill: of_engine.prefill,
-                steps: of_engine.steps,
-                alone: of_engine.alone,
-                ..self.spent
+            work: Work {
+                repeats: self.repeated,
+                ..self.engine.work
             },
+            spent: self.engine.clock.spent,
         }
+    }
+
+    /// When what was done, where the engine's clock keeps that.
+    pub fn into_spans(self) -> Vec<Span> {
+        self.engine.clock.spans
     }
 
     /// Answers `requests` until they end, `sink` breaks or a stop is asked for.
@@ -168,7 +165,8 @@ impl<'a> Asking<'a> {
         };
         let mut prompts = Vec::with_capacity(group.requests.len());
         for request in group.requests {
-            let tokens = timed(&mut self.spent.tokenise, || self.language.prompt_tokens(&request));
+            let clock = &mut self.engine.clock;
+            let tokens = clock.run(Stage::Tokenise, || self.language.prompt_tokens(&request));
             let tokens = match tokens {
                 Ok(tokens) => tokens,
                 Err(AnswerError::Torch(error)) => return Err(error),
@@ -267,12 +265,11 @@ impl<'a> Asking<'a> {
         let mut contents = Vec::with_capacity(awaited.len());
         let mut rows = Vec::with_capacity(awaited.len());
         for picture in awaited {
-            let ready = timed(&mut self.spent.waiting, || picture.recv());
+            let ready = self.engine.clock.run(Stage::Waiting, || picture.recv());
             let ready =
                 ready.map_err(|_| AnswerError::Sample("the thread that reads pictures has failed".to_owned()))?;
             let ready = ready.map_err(AnswerError::Sample)?;
-            self.spent.decode += ready.decode;
-            self.spent.preprocess += ready.preprocess;
+            ready.spans.into_iter().for_each(|span| self.engine.clock.add(span));
             let known = self.encoded.iter().find(|(content, _)| *content == ready.content);
             let encoded = match known {
                 Some((_, encoded)) => encoded.shallow_clone(),

@@ -10,7 +10,7 @@ use sha2::{Digest as _, Sha256};
 
 use crate::picture::{self, Preprocess};
 use crate::request::EncodedPicture;
-use crate::work::timed;
+use crate::work::{Span, Stage};
 
 /// SHA-256 of a picture file's bytes and of the preprocessing: equal where the tower sees the same pixels.
 pub type ContentHash = [u8; 32];
@@ -22,10 +22,8 @@ pub struct ReadyPicture {
     pub content: ContentHash,
     /// Normalised, `[3, side, side]`.
     pub pixels: Vec<f32>,
-    /// Seconds of reading and decoding.
-    pub decode: f64,
-    /// Seconds of preprocessing.
-    pub preprocess: f64,
+    /// When it was read and when preprocessed.
+    pub spans: [Span; 2],
 }
 
 /// A picture that will be ready, or why it will not.
@@ -91,25 +89,21 @@ impl Drop for PictureThreads {
 }
 
 fn make_ready(picture: &EncodedPicture, preprocess: &Preprocess) -> Result<ReadyPicture, String> {
-    let (mut decode, mut preprocessing) = (0.0, 0.0);
-    let (content, decoded) = timed(&mut decode, || {
+    let (read, reading) = Span::of(Stage::Decode, || {
         let bytes = (picture.read)()?;
-        let decoded = picture::decode(&bytes).map_err(|fault| fault.to_string());
+        let decoded = picture::decode(&bytes);
         let hash = Sha256::new()
             .chain_update(format!("{preprocess:?}"))
             .chain_update(&bytes);
         Ok::<_, String>((hash.finalize().into(), decoded))
-    })?;
-    let pixels = decoded.and_then(|decoded| {
-        timed(&mut preprocessing, || {
-            let pixels = preprocess.pixels(&decoded).map_err(|fault| fault.to_string())?;
-            Ok(preprocess.normalise(&pixels))
-        })
+    });
+    let (content, decoded) = read?;
+    let (pixels, preprocessing) = Span::of(Stage::Preprocess, || {
+        decoded.and_then(|decoded| Ok(preprocess.normalise(&preprocess.pixels(&decoded)?)))
     });
     Ok(ReadyPicture {
         content,
         pixels: pixels.map_err(|fault| format!("picture `{}`: {fault}", picture.key))?,
-        decode,
-        preprocess: preprocessing,
+        spans: [reading, preprocessing],
     })
 }

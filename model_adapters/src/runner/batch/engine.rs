@@ -17,7 +17,7 @@ use crate::runner::error::{AnswerError, TorchError};
 use crate::runner::generate::{Generation, ending, not_finite};
 use crate::runner::model::VilaModel;
 use crate::tokenizer::PromptToken;
-use crate::work::{Spent, Work, timed};
+use crate::work::{Clock, Stage, Work};
 
 /// A prefill pass is closed when it has so many positions: enough for full speed, few enough to bound the memory of
 /// its activations.
@@ -106,8 +106,8 @@ pub struct Engine<'a> {
     done: Vec<Outcome>,
     /// Counts so far.
     pub work: Work,
-    /// Seconds so far.
-    pub spent: Spent,
+    /// Time so far.
+    pub clock: Clock,
 }
 
 impl<'a> Engine<'a> {
@@ -123,14 +123,20 @@ impl<'a> Engine<'a> {
             in_flight: BTreeMap::new(),
             done: Vec::new(),
             work: Work::default(),
-            spent: Spent::default(),
+            clock: Clock::default(),
         }
     }
 
-    /// Whether another group would fill a batch that is not full yet.
+    /// Whether another group would fill a batch that is not full yet. No more wait than one pass takes, since each
+    /// holds its pictures' rows.
     pub fn is_hungry(&self) -> bool {
         let waiting: usize = self.waiting.iter().map(|piece| piece.questions.len()).sum();
-        waiting + self.live() < self.room.rows
+        let positions: usize = self
+            .waiting
+            .iter()
+            .map(|piece| piece.positions(piece.questions.len()))
+            .sum();
+        waiting + self.live() < self.room.rows && positions < PASS_POSITIONS
     }
 
     /// Whether every question has its outcome.
@@ -140,9 +146,9 @@ impl<'a> Engine<'a> {
 
     /// The rows that take a picture's place, `[1, rows, H]`, of normalised pixels.
     pub fn encode(&mut self, pixels: &[f32]) -> Result<Tensor, AnswerError> {
-        let features = timed(&mut self.spent.tower, || self.model.tower_features(pixels))?;
+        let features = self.clock.run(Stage::Tower, || self.model.tower_features(pixels))?;
         self.work.tower_forwards += 1;
-        timed(&mut self.spent.projector, || self.model.project(&features))
+        self.clock.run(Stage::Projector, || self.model.project(&features))
     }
 
     /// Takes the questions of one group, whose markers stand for `pictures`.
@@ -291,7 +297,7 @@ impl<'a> Engine<'a> {
             }
         }
         self.cohorts.extend(cohorts);
-        self.spent.prefill += start.elapsed().as_secs_f64();
+        self.clock.since(Stage::Prefill, start);
         Ok(true)
     }
 
@@ -301,7 +307,7 @@ impl<'a> Engine<'a> {
         self.work.decode_steps += 1;
         self.work.decoded += self.live();
         cohort::decode(self.model.llama(), &mut self.cohorts)?;
-        self.spent.steps += start.elapsed().as_secs_f64();
+        self.clock.since(Stage::Step, start);
         Ok(())
     }
 
@@ -354,13 +360,11 @@ impl<'a> Engine<'a> {
     fn ask_alone(&mut self, row: &Row) -> Result<Result<Generation, String>, AnswerError> {
         let question = &row.question;
         let mut comparison = Comparison::with(&row.choices);
-        let mut spent = 0.0;
-        let alone = timed(&mut spent, || {
+        let alone = self.clock.run(Stage::Alone, || {
             let mut watch = |ids: &[u32], logits: &Tensor| comparison.step(ids, logits);
             self.model
                 .generate_watched(&question.tokens, &question.pictures, question.limits, &mut watch)
         });
-        self.spent.alone += spent;
         self.work.measured += 1;
         let alone = match alone {
             Ok(generation) => generation,

@@ -28,6 +28,8 @@ pub struct Batching {
     pub dedupe: bool,
     /// Only the limit ends an answer: for measuring speed at fixed lengths.
     pub ignore_end_tokens: bool,
+    /// Keep when what was done, for a trace.
+    pub trace: bool,
 }
 
 impl Default for Batching {
@@ -37,6 +39,7 @@ impl Default for Batching {
             exactness: Exactness::Exact,
             dedupe: true,
             ignore_end_tokens: false,
+            trace: false,
         }
     }
 }
