@@ -136,8 +136,8 @@ pub struct RunArgs {
     /// Reference program that is followed: `llava-1.2`, `vila-1.0` or `vila-1.5`; default: by checkpoint
     #[arg(long, value_name = "PROFILE", value_parser = str::parse::<Profile>)]
     pub profile: Option<Profile>,
-    /// What happens to a picture before the processor: `pad`, `resize` or `processor` (nothing); `auto`: as the
-    /// checkpoint says and the profile does for the benchmark
+    /// What happens to a picture before the processor: `pad`, `resize` or `processor` (nothing; also called `square`);
+    /// `auto`: as the checkpoint says and the profile does for the benchmark
     #[arg(long, value_name = "G", default_value = "auto", value_parser = aspect_ratio)]
     pub image_aspect_ratio: AspectRatio,
     /// Where an answer ends: `end-token`, `keyword` (also at the template's stop string) or `keyword-window` (the same
@@ -224,6 +224,8 @@ fn aspect_ratio(text: &str) -> Result<AspectRatio, UnknownName> {
     let geometry = Geometry::ALL.into_iter().find(|geometry| geometry.name() == text);
     match (text, geometry) {
         ("auto", _) => Ok(AspectRatio::Auto),
+        // What a checkpoint's configuration calls it.
+        ("square", _) => Ok(AspectRatio::Fixed(Geometry::Processor)),
         (_, Some(geometry)) => Ok(AspectRatio::Fixed(geometry)),
         _ => {
             let [pad, resize, processor] = Geometry::ALL.map(Geometry::name);

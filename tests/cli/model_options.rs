@@ -109,6 +109,7 @@ fn unknown_names_are_told_the_nearest_one() {
             "gpt",
             "unknown profile `gpt`; known: llava-1.2, vila-1.0, vila-1.5",
         ),
+        ("--conv-template", "vicuna", "did you mean `vicuna_v1`?"),
         ("--conv-template", "vicuna_v2", "did you mean `vicuna_v1`?"),
         (
             "--conv-template",
