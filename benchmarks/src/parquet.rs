@@ -327,6 +327,20 @@ pub fn shards(folder: &Path, split: &str) -> Result<Option<Vec<PathBuf>>, DataEr
     Ok(Some(found.into_iter().map(|(_, _, path)| path).collect()))
 }
 
+/// As [`shards`], of the first of `places` in `folder` that has any.
+///
+/// # Errors
+///
+/// As [`shards`].
+pub fn shards_in(folder: &Path, places: &[&str], split: &str) -> Result<Option<Vec<PathBuf>>, DataError> {
+    for place in places {
+        if let Some(paths) = shards(&folder.join(place), split)? {
+            return Ok(Some(paths));
+        }
+    }
+    Ok(None)
+}
+
 /// The number of a shard (from 0) and how many there are.
 fn shard_number(name: &str, split: &str) -> Option<(usize, usize)> {
     let name = name.strip_prefix(split)?.strip_prefix('-')?.strip_suffix(".parquet")?;

@@ -192,7 +192,20 @@ impl Dataset for Vqav2Data {
     fn can_ask(&self, style: PromptStyle) -> Result<(), DataError> {
         match style {
             PromptStyle::Paper | PromptStyle::LmmsEval => Ok(()),
-            PromptStyle::VlmEvalKit => Err(not_in_vlmevalkit()),
+            PromptStyle::VlmEvalKit => Err(DataError::Mismatch(
+                "VLMEvalKit has no VQAv2; ask in style `paper` or `lmms-eval`".to_owned(),
+            )),
+        }
+    }
+
+    fn remarks(&self) -> Vec<String> {
+        match self.split {
+            Split::TestDev => Vec::new(),
+            Split::Val | Split::ValLite => vec![
+                "val2014, not the papers' test-dev; most of its pictures are in COCO train2017, from which LLaVA and VILA \
+                 learned: not to be set beside the papers' numbers"
+                    .to_owned(),
+            ],
         }
     }
 

@@ -28,7 +28,7 @@ pub fn check(args: &DataCheckArgs) -> Result<Exit, Fault> {
         grades: None,
     };
     let mut out = io::stdout().lock();
-    let (mut checked, mut faulty) = (0, 0);
+    let (mut checked, mut faulty, mut unreadable) = (0, 0, 0);
     for &benchmark in benchmarks::REGISTRY {
         let named = args.tasks.as_ref().map(|tasks| tasks.0.contains(&benchmark.task()));
         if named == Some(false) {
@@ -37,7 +37,14 @@ pub fn check(args: &DataCheckArgs) -> Result<Exit, Fault> {
         match benchmark.load(&source) {
             // Not asked for by name and not there: nothing to say.
             Err(DataError::NotFound { .. }) if named.is_none() => {}
-            Err(error) => return Err(error.into()),
+            Err(error) if named.is_some() => return Err(error.into()),
+            // The others are looked at all the same.
+            Err(error) => {
+                let said = writeln!(out, "{}\n  fault      {error}", benchmark.task());
+                said.map_err(|error| Fault::stdout(&error))?;
+                checked += 1;
+                unreadable += 1;
+            }
             Ok(dataset) => {
                 let pictures = Pictures::read(dataset.as_ref());
                 write(&mut out, benchmark, dataset.as_ref(), &pictures).map_err(|error| Fault::stdout(&error))?;
@@ -51,7 +58,10 @@ pub fn check(args: &DataCheckArgs) -> Result<Exit, Fault> {
             "no benchmark's data in `{}`; `list benchmarks` says which are known",
             args.data.display()
         ))),
-        (_, 0) => Ok(Exit::Done),
+        (_, 0) if unreadable == 0 => Ok(Exit::Done),
+        (_, 0) => Err(Fault::User(format!(
+            "the data of {unreadable} benchmarks cannot be read; the faults stand above"
+        ))),
         _ => Err(Fault::User(format!(
             "{faulty} pictures are missing or cannot be read; their questions would have no answer"
         ))),

@@ -232,6 +232,23 @@ fn data_check_says_what_is_there_and_what_is_broken() {
         broken.stderr
     );
 
+    let others = tempfile::tempdir().unwrap();
+    crate::command::copy_folder(&demo, others.path());
+    std::fs::create_dir(others.path().join("vizwiz")).unwrap();
+    std::fs::write(others.path().join("vizwiz/val.json"), "[{").unwrap();
+    let cut = vila_bench(["data", "check", "--data", others.path().to_str().unwrap()]);
+    assert_eq!(cut.status, 2);
+    assert!(
+        cut.stdout.contains("val.json`: cut off in the middle"),
+        "{}",
+        cut.stdout
+    );
+    assert!(cut.stdout.contains("8, 8 readable"), "{}", cut.stdout);
+    assert_eq!(
+        cut.error(),
+        "the data of 1 benchmarks cannot be read; the faults stand above"
+    );
+
     let empty = tempfile::tempdir().unwrap();
     let nothing = vila_bench(["data", "check", "--data", empty.path().to_str().unwrap()]);
     assert!(

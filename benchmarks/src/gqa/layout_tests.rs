@@ -347,3 +347,22 @@ fn nothing_there_says_what_to_download() {
         "{error}"
     );
 }
+
+#[test]
+fn doubled_spaces_are_no_words() {
+    let root = tempfile::tempdir().unwrap();
+    official(root.path());
+    let words = || {
+        let data = load(root.path()).unwrap();
+        let score = data.score(&golden_answers(&*data), Protocol::Official).unwrap();
+        let ids = score.metrics.iter().map(|metric| (metric.id.to_string(), metric.n));
+        ids.filter(|(id, _)| id.starts_with("words/")).collect::<Vec<_>>()
+    };
+    let expected = words();
+    replace(
+        &root.path().join(QUESTIONS),
+        "Who is holding the bat?",
+        " Who  is holding   the bat? ",
+    );
+    assert_eq!(words(), expected);
+}

@@ -20,7 +20,7 @@ use crate::benchmark::{Benchmark, Provenance, SourceFile};
 use crate::error::DataError;
 use crate::json_object;
 use crate::jsonl::{self, id_text};
-use crate::parquet::{SplitPictures, TextColumns, shards, source_file};
+use crate::parquet::{SplitPictures, TextColumns, shards_in, source_file};
 use crate::picture::{Picture, PictureStore};
 use crate::python_text;
 use crate::sample::{Sample, SampleId};
@@ -171,11 +171,7 @@ fn official(folder: &Path, images: Option<&Path>) -> Result<Option<MmVetData>, D
 
 /// The Parquet files of `lmms-lab/MMVet`.
 fn lmms_lab(folder: &Path, images: Option<&Path>) -> Result<Option<MmVetData>, DataError> {
-    let mut paths = None;
-    for sub in PARQUET_FOLDERS {
-        paths = paths.or(shards(&folder.join(sub), "test")?);
-    }
-    let Some(paths) = paths else {
+    let Some(paths) = shards_in(folder, &PARQUET_FOLDERS, "test")? else {
         return Ok(None);
     };
     let split = SplitPictures::new(PictureFolders::new(folder, &PICTURE_FOLDERS, images));

@@ -8,7 +8,7 @@ use super::layout::{PICTURE_FOLDERS, Row, assemble};
 use super::truth::positive;
 use super::{MmeData, Subtask, picture_key};
 use crate::error::DataError;
-use crate::parquet::{ParquetPictures, SplitPictures, TextColumns, shards, source_file};
+use crate::parquet::{ParquetPictures, SplitPictures, TextColumns, shards_in, source_file};
 use crate::picture::{Picture, PictureStore};
 use crate::source::PictureFolders;
 
@@ -19,21 +19,18 @@ const COLUMNS: [&str; 4] = ["question_id", "question", "answer", "category"];
 
 /// The set of lmms-lab; `None` where it is not in `folder`.
 pub(super) fn lmms_lab(folder: &Path, images: Option<&Path>) -> Result<Option<MmeData>, DataError> {
-    for sub in FOLDERS {
-        let Some(paths) = shards(&folder.join(sub), "test")? else {
-            continue;
-        };
-        let split = SplitPictures::new(PictureFolders::new(folder, &PICTURE_FOLDERS, images));
-        let (mut rows, mut pictures) = (Vec::new(), HashMap::new());
-        let mut files = Vec::with_capacity(paths.len());
-        for path in paths {
-            let store = Arc::new(split.open(&path)?);
-            add_rows(&path, &store, &mut pictures, &mut rows)?;
-            files.push(source_file(&path)?);
-        }
-        return assemble(rows, "lmms-lab Parquet", files, &split.folders(), folder).map(Some);
+    let Some(paths) = shards_in(folder, &FOLDERS, "test")? else {
+        return Ok(None);
+    };
+    let split = SplitPictures::new(PictureFolders::new(folder, &PICTURE_FOLDERS, images));
+    let (mut rows, mut pictures) = (Vec::new(), HashMap::new());
+    let mut files = Vec::with_capacity(paths.len());
+    for path in paths {
+        let store = Arc::new(split.open(&path)?);
+        add_rows(&path, &store, &mut pictures, &mut rows)?;
+        files.push(source_file(&path)?);
     }
-    Ok(None)
+    assemble(rows, "lmms-lab Parquet", files, &split.folders(), folder).map(Some)
 }
 
 /// Adds the rows of one file. `pictures` holds by key the row that a picture is read from: it stands in two.

@@ -210,3 +210,15 @@ fn lines(text: &str) -> impl Iterator<Item = (usize, &str)> {
         .map(|(n, line)| (n + 1, python_text::strip(line)));
     stripped.filter(|(_, line)| !line.is_empty())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_picture_is_looked_up_by_what_stands_before_its_first_dot() {
+        for (picture, stem) in [("0001.jpg", "0001"), ("tt.0001.v2.jpg", "tt"), ("x", "x"), (".jpg", "")] {
+            assert_eq!(text_stem(picture), stem);
+        }
+    }
+}

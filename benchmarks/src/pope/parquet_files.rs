@@ -9,7 +9,7 @@ use sha2::{Digest, Sha256};
 use super::layout::{PICTURE_FOLDERS, Row, assemble, category, positive, stem};
 use super::{Category, PopeData};
 use crate::error::DataError;
-use crate::parquet::{ParquetPictures, SplitPictures, TextColumns, shards, source_file};
+use crate::parquet::{ParquetPictures, SplitPictures, TextColumns, shards, shards_in, source_file};
 use crate::picture::{Picture, PictureError, PictureStore};
 use crate::python_text;
 use crate::source::PictureFolders;
@@ -42,10 +42,8 @@ type Part = (Option<Category>, PathBuf);
 
 /// The Parquet files in order.
 fn parts(folder: &Path) -> Result<Option<Vec<Part>>, DataError> {
-    for sub in DEFAULT_FOLDERS {
-        if let Some(paths) = shards(&folder.join(sub), "test")? {
-            return Ok(Some(paths.into_iter().map(|path| (None, path)).collect()));
-        }
+    if let Some(paths) = shards_in(folder, &DEFAULT_FOLDERS, "test")? {
+        return Ok(Some(paths.into_iter().map(|path| (None, path)).collect()));
     }
     for sub in FULL_FOLDERS {
         let place = folder.join(sub);

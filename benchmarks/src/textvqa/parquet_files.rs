@@ -7,7 +7,7 @@ use std::sync::Arc;
 use super::TextvqaData;
 use super::layout::{Origin, PICTURE_FOLDERS, Row, assemble};
 use crate::error::DataError;
-use crate::parquet::{SplitPictures, TextColumns, TextLists, shards, source_file};
+use crate::parquet::{SplitPictures, TextColumns, TextLists, shards_in, source_file};
 use crate::picture::{Picture, PictureStore};
 use crate::source::PictureFolders;
 
@@ -21,13 +21,7 @@ const COLUMNS: [&str; 3] = ["image_id", "question_id", "question"];
 
 /// The split's files; `None` where there are none in `folder`.
 pub(super) fn lmms_lab(folder: &Path, images: Option<&Path>) -> Result<Option<TextvqaData>, DataError> {
-    let mut paths = None;
-    for sub in FOLDERS {
-        if paths.is_none() {
-            paths = shards(&folder.join(sub), SPLIT)?;
-        }
-    }
-    let Some(paths) = paths else {
+    let Some(paths) = shards_in(folder, &FOLDERS, SPLIT)? else {
         return Ok(None);
     };
     let mut rows = Vec::new();

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use super::layout::{Assembly, Label, Name, Row, picture_folders, stem};
 use super::{Split, VizwizData};
 use crate::error::DataError;
-use crate::parquet::{SplitPictures, TextColumns, TextLists, shards, source_file};
+use crate::parquet::{SplitPictures, TextColumns, TextLists, shards_in, source_file};
 use crate::picture::{Picture, PictureStore};
 
 /// Where the files lie.
@@ -16,13 +16,7 @@ const COLUMNS: [&str; 3] = ["question_id", "question", "category"];
 
 /// The split's files; `None` where there are none in `folder`.
 pub(super) fn lmms_lab(folder: &Path, split: Split, images: Option<&Path>) -> Result<Option<VizwizData>, DataError> {
-    let mut paths = None;
-    for sub in FOLDERS {
-        if paths.is_none() {
-            paths = shards(&folder.join(sub), split.stem())?;
-        }
-    }
-    let Some(paths) = paths else {
+    let Some(paths) = shards_in(folder, &FOLDERS, split.stem())? else {
         return Ok(None);
     };
     let mut assembly = Assembly::default();

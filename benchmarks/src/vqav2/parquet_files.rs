@@ -9,7 +9,7 @@ use std::sync::Arc;
 use super::layout::{Assembly, Label, Row, picture_folders, picture_name};
 use super::{Split, Vqav2Data};
 use crate::error::DataError;
-use crate::parquet::{SplitPictures, TextColumns, TextLists, shards, source_file};
+use crate::parquet::{SplitPictures, TextColumns, TextLists, shards_in, source_file};
 use crate::picture::{Picture, PictureStore};
 
 /// Where the files lie.
@@ -22,22 +22,15 @@ const COLUMNS: [&str; 5] = ["question_id", "image_id", "question", "question_typ
 
 /// The split's files; `None` where there are none in `folder`.
 pub(super) fn lmms_lab(folder: &Path, split: Split, images: Option<&Path>) -> Result<Option<Vqav2Data>, DataError> {
+    // Every config of LMMs-Eval-Lite has files of the same name.
+    let own = ["vqav2", LITE].map(OsStr::new).map(Some).contains(&folder.file_name());
     let (name, places) = match split {
-        Split::TestDev => ("testdev", FOLDERS.map(|sub| folder.join(sub)).to_vec()),
-        Split::Val => ("validation", FOLDERS.map(|sub| folder.join(sub)).to_vec()),
-        // Every config of that set has files of this name.
-        Split::ValLite if ["vqav2", LITE].map(OsStr::new).map(Some).contains(&folder.file_name()) => {
-            ("lite", vec![folder.join(LITE), folder.to_owned()])
-        }
-        Split::ValLite => ("lite", vec![folder.join(LITE)]),
+        Split::TestDev => ("testdev", &FOLDERS[..]),
+        Split::Val => ("validation", &FOLDERS[..]),
+        Split::ValLite if own => ("lite", &[LITE, ""][..]),
+        Split::ValLite => ("lite", &[LITE][..]),
     };
-    let mut paths = None;
-    for place in places {
-        if paths.is_none() {
-            paths = shards(&place, name)?;
-        }
-    }
-    let Some(paths) = paths else {
+    let Some(paths) = shards_in(folder, places, name)? else {
         return Ok(None);
     };
     let mut assembly = Assembly::default();

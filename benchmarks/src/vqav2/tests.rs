@@ -379,6 +379,7 @@ fn lmms_eval_lite_is_a_split_of_its_own() {
         );
         assert_eq!(data.samples()[1].pictures[0].key(), "COCO_val2014_000000000002.jpg");
         assert!(data.score(&predictions(), Protocol::LmmsEval).is_ok());
+        assert!(data.remarks()[0].starts_with("val2014, not the papers' test-dev; most of its pictures"));
         assert!(load(&root, Some("val")).is_err());
     }
     // Of another benchmark.
