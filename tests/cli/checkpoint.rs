@@ -315,3 +315,47 @@ fn the_demo_runs_and_shows_a_leaderboard() {
     assert!(ran.stderr.contains("weights are random"), "{}", ran.stderr);
     assert!(ran.stdout.contains("not comparable"), "{}", ran.stdout);
 }
+
+#[test]
+fn doctor_compares_this_build_with_the_references() {
+    let ran = vila_bench(["doctor", "--parity"]);
+    assert_eq!((ran.status, ran.stderr.as_str()), (0, ""), "{}", ran.stdout);
+    for name in [
+        "tiny-llava-hf",
+        "tiny-vila15",
+        "tiny-vila1.5-3b-s2",
+        "tiny-llama-3-vila1.5-8b",
+        "tiny-vila1.5-40b",
+    ] {
+        let line = ran.stdout.lines().find(|line| line.contains(&format!(" {name} ")));
+        let words: Vec<&str> = line.unwrap_or_default().split_whitespace().collect();
+        assert_eq!(words.get(1..4), Some(["5", "8", "8"].as_slice()), "{}", ran.stdout);
+        assert_eq!(words.last(), Some(&"nothing"), "{}", ran.stdout);
+    }
+    let model = fixtures().join("checkpoints/tiny-vila15").display().to_string();
+    let no_dump = fixtures()
+        .join("checkpoints/tiny-vila15/llm/model.safetensors")
+        .display()
+        .to_string();
+    let ran = vila_bench(["doctor", "--parity", &model, "--reference", &no_dump]);
+    assert_eq!(ran.status, 2);
+    assert!(
+        ran.stderr
+            .contains("is no parity dump of format 1; make it with `tests/oracle/dump.py`"),
+        "{}",
+        ran.stderr
+    );
+}
+
+#[test]
+fn four_bits_are_for_awq_checkpoints() {
+    let out = tempfile::tempdir().unwrap();
+    let ran = run("tiny-vila15", &demo(), out.path(), &["--dtype", "int4"]);
+    assert_eq!(ran.status, 2);
+    assert!(
+        ran.stderr
+            .contains("`int4` keeps the four bits of an AWQ checkpoint, but `"),
+        "{}",
+        ran.stderr
+    );
+}

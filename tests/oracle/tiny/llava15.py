@@ -89,7 +89,10 @@ def loaded(folder, dtype=torch.float32, attention="eager"):
         stored |= torch.load(folder / f"pytorch_model-0000{shard}-of-00002.bin", weights_only=True)
     model = reference_model(attention).eval()
     model.load_state_dict({name: stored[llava_name(name)].float() for name in model.state_dict()})
-    return model.to(dtype)
+    # The parameters alone: the rotary frequencies stay in float32, as they do in the references.
+    for parameter in model.parameters():
+        parameter.data = parameter.data.to(dtype)
+    return model
 
 
 def splice(model, ids, rows):
