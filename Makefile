@@ -58,7 +58,7 @@ help:
 	@echo "make test      build, then run every test"
 	@echo "make lint      formatting and clippy"
 	@echo "make licences  the licences of all dependencies (needs cargo-deny)"
-	@echo "make bench     scoring and answering at real size beside the usual programs in Python (2.6 GB in .bench, 5.5 GB of Python packages)"
+	@echo "make bench     scoring, loading and answering at real size beside the usual programs in Python (20 GB of disk)"
 	@echo "make oracle    make the test fixtures anew with transformers and Pillow (5.5 GB of Python packages)"
 
 build: libtorch
@@ -77,6 +77,8 @@ lint: libtorch
 bench: build .oracle/.complete
 	$(PYTHON) tests/bench/bench.py target/release/vila-bench
 	.oracle/bin/python tests/bench/speed.py target/release/vila-bench
+	$(CARGO) build $(BUILD) --example real_size
+	$(PYTHON) tests/bench/real_size.py target/release/examples/real_size
 
 licences:
 	cargo-deny --workspace check licenses
@@ -89,7 +91,7 @@ licences:
 	touch $@
 
 oracle: .oracle/.complete
-	for script in tests/oracle/*.py; do .oracle/bin/python "$$script"; done
+	for script in $(filter-out tests/oracle/dump.py,$(wildcard tests/oracle/*.py)); do .oracle/bin/python "$$script"; done
 
 clean:
 	rm -rf target .libtorch .libtorch.partial .oracle .bench runs

@@ -30,6 +30,10 @@ fn main() -> Result<(), Box<dyn Error>> {
     settings.keep = Some(settings.loading(&checkpoint).keep);
     let mut adapter = VilaAdapter::open(&checkpoint, settings)?;
     let load = start.elapsed().as_secs_f64();
+    eprintln!(
+        "loaded in {load:.2} s, {:.2} GB resident at most",
+        peak_rss()? as f64 / 1e9
+    );
 
     let mut timed = |max_new_tokens| -> Result<(f64, usize), Box<dyn Error>> {
         let (path, start) = (picture.clone(), Instant::now());
@@ -58,6 +62,10 @@ fn main() -> Result<(), Box<dyn Error>> {
         Ok((start.elapsed().as_secs_f64(), tokens?))
     };
     let (first, _) = timed(1)?;
+    eprintln!(
+        "first token after {first:.1} s, {:.2} GB resident at most",
+        peak_rss()? as f64 / 1e9
+    );
     // The picture is known from here on: what differs between these two is the tokens alone.
     let (one, _) = timed(1)?;
     let (all, tokens) = timed(NEW_TOKENS)?;

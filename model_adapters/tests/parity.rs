@@ -11,6 +11,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use model_adapters::checkpoint::Checkpoint;
+use model_adapters::parity::Dump;
 use model_adapters::picture::{self, Geometry, Preprocess, RgbPicture};
 use model_adapters::runner::{Device, Dtype, DtypeChoice, Keep, RunnerSettings, VilaAdapter};
 use model_adapters::tokenizer::PromptToken;
@@ -447,4 +448,80 @@ fn an_adapter_stops_when_it_is_told() {
     assert_eq!(answers, 1);
     // Requests are pulled ahead of the answers, to have their pictures ready; once told to stop, no more.
     assert!((1..=fixture.cases.cases.len()).contains(&pulled));
+}
+
+/// A dump made of what our own model computes, the bytes of some of its tensors changed by `change`.
+fn dump(fixture: &Fixture, change: impl Fn(&str, &mut Vec<u8>)) -> PathBuf {
+    let case = &fixture.cases.cases[0];
+    let stem = Path::new(&case.picture).file_stem().unwrap().to_str().unwrap();
+    let pixels = fixture.pixels(stem);
+    let mut adapter = fixture.adapter();
+    let seen = adapter
+        .model()
+        .trace(&fixture.prompt(case), std::slice::from_ref(&pixels))
+        .unwrap();
+    let bytes = |values: &[f32]| values.iter().flat_map(|value| value.to_le_bytes()).collect::<Vec<u8>>();
+    let ids: Vec<i64> = case
+        .prompt_ids
+        .iter()
+        .map(|&id| if id == fixture.cases.picture_token { -200 } else { id })
+        .collect();
+    let mut tensors: Vec<(String, safetensors::Dtype, Vec<u8>)> = seen
+        .into_iter()
+        .map(|(name, tensor)| (name, safetensors::Dtype::F32, bytes(&flat(tensor))))
+        .collect();
+    let file = fs::read(fixtures().join("pictures").join(&case.picture)).unwrap();
+    let ids = ids.iter().flat_map(|id| id.to_le_bytes()).collect();
+    tensors.push(("picture".to_owned(), safetensors::Dtype::U8, file));
+    tensors.push(("prompt_ids".to_owned(), safetensors::Dtype::I64, ids));
+    tensors.push(("pixels".to_owned(), safetensors::Dtype::F32, bytes(&pixels)));
+    for (name, _, bytes) in &mut tensors {
+        change(name, bytes);
+    }
+    let views = tensors.iter().map(|(name, dtype, bytes)| {
+        let shape = vec![bytes.len() * 8 / dtype.bitsize()];
+        (
+            name.as_str(),
+            safetensors::tensor::TensorView::new(*dtype, shape, bytes).unwrap(),
+        )
+    });
+    let metadata = [
+        ("format", "1"),
+        ("dtype", "float32"),
+        ("question", case.question.as_str()),
+    ];
+    let metadata = metadata.map(|(key, value)| (key.to_owned(), value.to_owned())).into();
+    let path = tempfile::NamedTempFile::new().unwrap().into_temp_path().keep().unwrap();
+    fs::write(&path, safetensors::serialize(views, Some(metadata)).unwrap()).unwrap();
+    path
+}
+
+#[test]
+fn the_first_place_where_a_dump_parts_is_named() {
+    let fixture = Fixture::all().next().unwrap();
+    let first_parting = |change: &dyn Fn(&str, &mut Vec<u8>)| {
+        let path = dump(&fixture, change);
+        let report = Dump::read(&path).unwrap().compare(&mut fixture.adapter()).unwrap();
+        fs::remove_file(path).unwrap();
+        report.first_parting().map(|step| step.name.clone())
+    };
+    let moved = |bytes: &mut Vec<u8>| {
+        let value = f32::from_le_bytes(bytes[8..12].try_into().unwrap()) + 0.1;
+        bytes[8..12].copy_from_slice(&value.to_le_bytes());
+    };
+    assert_eq!(first_parting(&|_, _| ()), None);
+    for name in ["pixels", "tower.1", "projector", "decoder.2", "logits"] {
+        let found = first_parting(&|this, bytes| {
+            if this == name || (name == "tower.1" && this == "decoder.2") {
+                moved(bytes);
+            }
+        });
+        assert_eq!(found.as_deref(), Some(name));
+    }
+    let found = first_parting(&|this, bytes| {
+        if this == "prompt_ids" {
+            bytes[16] ^= 1;
+        }
+    });
+    assert_eq!(found.as_deref(), Some("prompt_ids"));
 }

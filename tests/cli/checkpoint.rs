@@ -382,3 +382,47 @@ fn a_run_says_what_it_saved_and_what_it_asked_twice() {
     let again = run("tiny-vila15", &demo(), out.path(), &["--fresh"]);
     assert!(!again.stderr.contains("asked alone as well: 8"), "{}", again.stderr);
 }
+
+#[test]
+fn doctor_compares_this_build_with_the_references() {
+    let ran = vila_bench(["doctor", "--parity"]);
+    assert_eq!((ran.status, ran.stderr.as_str()), (0, ""), "{}", ran.stdout);
+    for name in [
+        "tiny-llava-hf",
+        "tiny-vila15",
+        "tiny-vila1.5-3b-s2",
+        "tiny-llama-3-vila1.5-8b",
+        "tiny-vila1.5-40b",
+    ] {
+        let line = ran.stdout.lines().find(|line| line.contains(&format!(" {name} ")));
+        let words: Vec<&str> = line.unwrap_or_default().split_whitespace().collect();
+        assert_eq!(words.get(1..4), Some(["5", "8", "8"].as_slice()), "{}", ran.stdout);
+        assert_eq!(words.last(), Some(&"nothing"), "{}", ran.stdout);
+    }
+    let model = fixtures().join("checkpoints/tiny-vila15").display().to_string();
+    let no_dump = fixtures()
+        .join("checkpoints/tiny-vila15/llm/model.safetensors")
+        .display()
+        .to_string();
+    let ran = vila_bench(["doctor", "--parity", &model, "--reference", &no_dump]);
+    assert_eq!(ran.status, 2);
+    assert!(
+        ran.stderr
+            .contains("is no parity dump of format 1; make it with `tests/oracle/dump.py`"),
+        "{}",
+        ran.stderr
+    );
+}
+
+#[test]
+fn four_bits_are_for_awq_checkpoints() {
+    let out = tempfile::tempdir().unwrap();
+    let ran = run("tiny-vila15", &demo(), out.path(), &["--dtype", "int4"]);
+    assert_eq!(ran.status, 2);
+    assert!(
+        ran.stderr
+            .contains("`int4` keeps the four bits of an AWQ checkpoint, but `"),
+        "{}",
+        ran.stderr
+    );
+}

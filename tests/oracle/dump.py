@@ -146,8 +146,11 @@ def vila(folder, dtype, attention, vision_tower):
         weights = tensors_of(folder)
         llama_config = transformers.LlamaConfig(**{k: v for k, v in config.items() if k not in ("architectures", "model_type")})
         llama_config._attn_implementation = attention
-        llama = transformers.LlamaForCausalLM(llama_config).to(dtype).eval()
+        llama = transformers.LlamaForCausalLM(llama_config).eval()
         decoder = {k: v for k, v in weights.items() if not k.startswith(("model.mm_projector", "model.vision_tower"))}
+        # The parameters alone: the rotary frequencies stay in float32.
+        for parameter in llama.parameters():
+            parameter.data = parameter.data.to(dtype)
         missing, unexpected = llama.load_state_dict(decoder, strict=False)
         assert not missing and all("inv_freq" in name for name in unexpected), (missing, unexpected)
         prefix = "model.mm_projector."

@@ -109,4 +109,33 @@ mod tests {
             assert!(distance < 1e-5, "token {token}: {distance}");
         }
     }
+
+    #[test]
+    fn the_query_is_scaled_and_rounded_before_the_scores() {
+        use half::f16;
+        let halves = |values: &[f32]| values.iter().map(|&v| f16::from_f32(v)).collect::<Vec<_>>();
+        let query = halves(&[1.371, -0.922, 2.431]);
+        let keys = halves(&[2.113, -1.391, 0.377, 1.171, 2.771, -0.191, 0.733, -1.519, 1.093]);
+        let scale = 3_f64.powf(-0.5);
+        let ours = probabilities(
+            &Tensor::from_slice(&query).view([1, 1, 1, 3]),
+            &Tensor::from_slice(&keys).view([1, 1, 3, 3]),
+            scale,
+        )
+        .unwrap();
+        assert_eq!(ours.kind(), Kind::Half);
+        let scaled: Vec<f32> = query
+            .iter()
+            .map(|q| f16::from_f32(q.to_f32() * scale as f32).to_f32())
+            .collect();
+        let scores: Vec<f32> = (0..3)
+            .map(|key| {
+                let score: f32 = (0..3).map(|i| scaled[i] * keys[key + 3 * i].to_f32()).sum();
+                f16::from_f32(score).to_f32()
+            })
+            .collect();
+        let total: f32 = scores.iter().map(|score| score.exp()).sum();
+        let expected: Vec<f16> = scores.iter().map(|score| f16::from_f32(score.exp() / total)).collect();
+        assert_eq!(Vec::<f16>::try_from(ours.flatten(0, -1)).unwrap(), expected);
+    }
 }

@@ -174,4 +174,35 @@ mod tests {
             assert!((one.double_value(&[0]) - expected).abs() < 1e-6, "{activation:?}");
         }
     }
+
+    #[test]
+    fn layer_norm_and_the_forms_of_gelu_round_once() {
+        let x = halves(&[0.333_3, -1.771, 2.906, 0.011_2, -0.507, 1.234, 0.777, -2.222]);
+        let (weight, bias) = (
+            halves(&[1.337, 0.913, 0.491, 1.771, 1.113, 0.707, 1.901, 0.333]),
+            halves(&[0.13, -0.7, 0.31, 0.02, -0.41, 0.57, 0.11, -0.93]),
+        );
+        let norm = LayerNorm {
+            weight: Tensor::from_slice(&weight),
+            bias: Tensor::from_slice(&bias),
+            width: 8,
+            eps: 1e-5,
+        };
+        let ours: Vec<f16> = Vec::try_from(norm.forward(&Tensor::from_slice(&x)).unwrap()).unwrap();
+        let mean = x.iter().map(|v| v.to_f32()).sum::<f32>() / 8.0;
+        let variance = x.iter().map(|v| (v.to_f32() - mean).powi(2)).sum::<f32>() / 8.0;
+        let once = |i: usize| {
+            let normed = (x[i].to_f32() - mean) / (variance + 1e-5).sqrt();
+            f16::from_f32(normed * weight[i].to_f32() + bias[i].to_f32())
+        };
+        assert_eq!(ours, (0..8).map(once).collect::<Vec<_>>());
+
+        let tanh: Vec<f16> = Vec::try_from(activate(Activation::GeluTanh, &Tensor::from_slice(&x)).unwrap()).unwrap();
+        let once = |v: &f16| {
+            let v = v.to_f32();
+            let inner = (2.0 / std::f32::consts::PI).sqrt() * (v + 0.044_715 * v * v * v);
+            f16::from_f32(0.5 * v * (1.0 + inner.tanh()))
+        };
+        assert_eq!(tanh, x.iter().map(once).collect::<Vec<_>>());
+    }
 }

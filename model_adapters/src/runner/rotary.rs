@@ -143,4 +143,33 @@ mod tests {
             assert!((ours - theirs).abs() < 1e-6, "{turned:?}");
         }
     }
+
+    #[test]
+    fn two_products_and_a_sum_are_rounded_each() {
+        use half::f16;
+        let x: Vec<f16> = [1.371, -2.113, 0.777, 3.019, -0.331, 1.913, 2.719, -1.117]
+            .iter()
+            .map(|&v| f16::from_f32(v))
+            .collect();
+        let tables = tables(8, 1.0, Dtype::Float16);
+        let ours = tables.at(5, 1).unwrap();
+        let ours = ours.apply(&Tensor::from_slice(&x).view([1, 1, 1, 8])).unwrap();
+        let ours: Vec<f16> = Vec::try_from(ours.flatten(0, -1)).unwrap();
+        let turned = |i: usize| if i < 4 { -x[i + 4].to_f32() } else { x[i - 4].to_f32() };
+        let table = |sine: bool, i: usize| {
+            let angle = 5.0 * (1.0 / 10_000_f32.powf((i % 4) as f32 / 4.0));
+            f16::from_f32(if sine { angle.sin() } else { angle.cos() }).to_f32()
+        };
+        let thrice = |i: usize| {
+            let first = f16::from_f32(x[i].to_f32() * table(false, i)).to_f32();
+            f16::from_f32(first + f16::from_f32(turned(i) * table(true, i)).to_f32())
+        };
+        let once = |i: usize| f16::from_f32(x[i].to_f32() * table(false, i) + turned(i) * table(true, i));
+        assert_eq!(ours, (0..8).map(thrice).collect::<Vec<_>>());
+        assert_ne!(
+            ours,
+            (0..8).map(once).collect::<Vec<_>>(),
+            "these numbers must tell three roundings from one"
+        );
+    }
 }

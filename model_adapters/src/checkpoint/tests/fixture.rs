@@ -546,3 +546,62 @@ pub fn vila_clip() -> Tiny {
         .collect();
     tiny
 }
+
+/// Layout B with an InternViT tower: 2 blocks, pictures of 8 x 8 in patches of 4.
+pub fn vila_intern() -> Tiny {
+    let mut tiny = vila();
+    let config = tiny.config("config.json");
+    config["mm_vision_select_feature"] = json!("patch");
+    config["mm_vision_select_layer"] = json!(-1);
+    *tiny.config("vision_tower/config.json") = json!({
+        "architectures": ["InternVisionModel"], "hidden_size": 6, "intermediate_size": 10, "num_hidden_layers": 2,
+        "num_attention_heads": 2, "image_size": 8, "patch_size": 4,
+    });
+    tiny.json.remove("vision_tower/preprocessor_config.json");
+    let mut tensors = Tensors::new();
+    let mut add = |name: String, shape: &[usize]| tensors.insert(name, tensor(Dtype::BF16, shape));
+    add("embeddings.class_embedding".to_owned(), &[1, 1, 6]);
+    add("embeddings.patch_embedding.weight".to_owned(), &[6, 3, 4, 4]);
+    add("embeddings.patch_embedding.bias".to_owned(), &[6]);
+    add("embeddings.position_embedding".to_owned(), &[1, 5, 6]);
+    for l in 0..2 {
+        let parts: [(&str, &[usize]); 13] = [
+            ("norm1.weight", &[6]),
+            ("norm2.weight", &[6]),
+            ("attn.qkv.weight", &[18, 6]),
+            ("attn.q_norm.weight", &[6]),
+            ("attn.k_norm.weight", &[6]),
+            ("attn.proj.weight", &[6, 6]),
+            ("attn.proj.bias", &[6]),
+            ("mlp.fc1.weight", &[10, 6]),
+            ("mlp.fc1.bias", &[10]),
+            ("mlp.fc2.weight", &[6, 10]),
+            ("mlp.fc2.bias", &[6]),
+            ("ls1", &[6]),
+            ("ls2", &[6]),
+        ];
+        for (part, shape) in parts {
+            add(format!("encoder.layers.{l}.{part}"), shape);
+        }
+    }
+    *tiny.tensors("vision_tower/model.safetensors") = tensors;
+    tiny
+}
+
+/// Layout B with S2: SigLIP's 13 x 13 and twice that, so the projector sees twice the width.
+pub fn vila_s2() -> Tiny {
+    let mut tiny = vila();
+    let config = tiny.config("config.json");
+    config["s2"] = json!(true);
+    config["s2_scales"] = json!("13,26");
+    config["s2_max_split_size"] = json!(13);
+    let projector = tiny.tensors("mm_projector/model.safetensors");
+    for (name, shape) in [
+        ("layers.1.weight", vec![48]),
+        ("layers.1.bias", vec![48]),
+        ("layers.2.weight", vec![8, 48]),
+    ] {
+        projector.insert(name.to_owned(), tensor(Dtype::BF16, &shape));
+    }
+    tiny
+}

@@ -1,8 +1,9 @@
 //! Tensors that do not fit the configuration, each with the message a user gets.
 
 use safetensors::Dtype;
+use serde_json::json;
 
-use crate::checkpoint::tests::fixture::{Change, Tensor, Tiny, complaint, llava_hf, vila};
+use crate::checkpoint::tests::fixture::{Change, Tensor, Tiny, complaint, llava_hf, vila, vila_intern, vila_s2};
 
 const WEIGHTS: &str = "model.safetensors";
 
@@ -107,6 +108,73 @@ fn tensors_that_do_not_fit() {
     ];
     for (tiny, change, wanted) in cases {
         assert_eq!(complaint(tiny, change), format!("{FIT}{wanted}"));
+    }
+}
+
+#[test]
+fn towers_that_do_not_fit() {
+    const VISION: &str = "vision_tower/model.safetensors";
+    assert!(vila_intern().write().open().is_ok());
+    let cases: [(Change, &str); 4] = [
+        (
+            &|tiny| drop(tiny.tensors(VISION).remove("encoder.layers.1.ls2")),
+            "missing: `vision_tower/encoder.layers.1.ls2`",
+        ),
+        (
+            &|tiny| {
+                tiny.tensors(VISION)
+                    .get_mut("encoder.layers.0.attn.qkv.weight")
+                    .unwrap()
+                    .shape = vec![6, 18]
+            },
+            "wrong shape: `vision_tower/encoder.layers.0.attn.qkv.weight` is `[6, 18]` instead of `[18, 6]`",
+        ),
+        (
+            &|tiny| {
+                tiny.tensors(VISION)
+                    .get_mut("encoder.layers.0.attn.k_norm.weight")
+                    .unwrap()
+                    .shape = vec![3]
+            },
+            "wrong shape: `vision_tower/encoder.layers.0.attn.k_norm.weight` is `[3]` instead of `[6]`",
+        ),
+        (
+            &|tiny| {
+                tiny.tensors(VISION)
+                    .get_mut("embeddings.position_embedding")
+                    .unwrap()
+                    .shape = vec![5, 6]
+            },
+            "wrong shape: `vision_tower/embeddings.position_embedding` is `[5, 6]` instead of `[1, 5, 6]`",
+        ),
+    ];
+    for (change, wanted) in cases {
+        let found = complaint(vila_intern(), change);
+        assert!(found.contains(wanted), "{found}");
+    }
+}
+
+#[test]
+fn s2_that_does_not_fit() {
+    let s2 = vila_s2().write().open().unwrap();
+    assert_eq!((s2.tower.input_size(), s2.projector.tower_size), (26, 12));
+    let cases: [(Change, &str); 3] = [
+        (
+            &|tiny| tiny.config("config.json")["s2_scales"] = json!("13,27"),
+            "`config.json`: `s2_scales` is `13,27`: every scale must be 1 to 16 tiles of `s2_max_split_size`, 13",
+        ),
+        (
+            &|tiny| tiny.config("config.json")["s2_max_split_size"] = json!(26),
+            "`config.json`: `s2_max_split_size` is 26: the vision tower takes tiles of 13",
+        ),
+        (
+            &|tiny| tiny.config("config.json")["s2"] = json!(false),
+            "wrong shape: `mm_projector/layers.1.weight` is `[48]` instead of `[24]`",
+        ),
+    ];
+    for (change, wanted) in cases {
+        let found = complaint(vila_s2(), change);
+        assert!(found.contains(wanted), "{found}");
     }
 }
 
