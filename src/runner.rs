@@ -8,7 +8,9 @@ use std::sync::atomic::AtomicBool;
 
 use model_adapters::Adapter;
 use model_adapters::checkpoint::Checkpoint;
-use model_adapters::runner::{Batching, Device, Dtype, DtypeChoice, Exactness, Libtorch, RunnerSettings, VilaAdapter};
+use model_adapters::runner::{
+    Batching, Device, Dtype, DtypeChoice, Exactness, Libtorch, RunnerSettings, Spread, VilaAdapter,
+};
 use model_adapters::template::ConvTemplate;
 
 use crate::cli::{BatchSize, DtypeArg, RunArgs};
@@ -82,8 +84,10 @@ impl Runner {
     /// Keeps what has been measured for later runs.
     pub fn keep(&self, folder: &Path, identity: &BTreeMap<String, String>) -> Result<(), Fault> {
         match &self.adapter {
-            Some(adapter) => SpreadFile::of(folder, identity, &self.machine()).write(&adapter.spread()),
-            None => Ok(()),
+            Some(adapter) if adapter.spread() != Spread::default() => {
+                SpreadFile::of(folder, identity, &self.machine()).write(&adapter.spread())
+            }
+            _ => Ok(()),
         }
     }
 
