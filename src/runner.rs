@@ -8,7 +8,7 @@ use std::sync::atomic::AtomicBool;
 
 use model_adapters::checkpoint::Checkpoint;
 use model_adapters::runner::{
-    Batching, Device, Dtype, DtypeChoice, Exactness, Keep, Libtorch, RunnerSettings, VilaAdapter,
+    Batching, Device, Dtype, DtypeChoice, Exactness, Keep, Libtorch, RunnerSettings, Spread, VilaAdapter,
 };
 use model_adapters::{Adapter, Request, Script};
 
@@ -93,8 +93,10 @@ impl Runner {
     /// Keeps what has been measured for later runs.
     pub fn keep(&self, folder: &Path, identity: &BTreeMap<String, String>) -> Result<(), Fault> {
         match &self.adapter {
-            Some(adapter) => SpreadFile::of(folder, identity, &self.machine()).write(&adapter.spread()),
-            None => Ok(()),
+            Some(adapter) if adapter.spread() != Spread::default() => {
+                SpreadFile::of(folder, identity, &self.machine()).write(&adapter.spread())
+            }
+            _ => Ok(()),
         }
     }
 
