@@ -3,12 +3,15 @@
 //! `cli` holds what can be typed, `commands` one file a command. A run passes through `plan` (what is asked, in
 //! which order), `journal` (answers as they come), `run_folder` (files on disk) and ends in `statistics`,
 //! `comparison` and `table`. `judge` asks a language model about answers that no rule can score.
+//! `comparison`, `table` and `report`.
 
 mod answers;
 mod artefact;
+mod beside_published;
 mod cli;
 mod commands;
 mod comparison;
+mod digits;
 mod exit;
 mod explanation;
 mod fault;
@@ -23,6 +26,7 @@ mod plan;
 mod progress;
 mod published;
 mod questions;
+mod report;
 mod results;
 mod run_folder;
 #[cfg(feature = "libtorch")]

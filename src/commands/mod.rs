@@ -11,6 +11,7 @@ mod grade;
 mod inspect;
 mod leaderboard;
 mod list;
+mod report;
 mod run;
 mod score;
 
@@ -31,6 +32,7 @@ pub fn run(command: Command) -> Result<Exit, Fault> {
         Command::Compare(args) => compare::run(&args),
         Command::Baseline(args) => baseline::run(&args),
         Command::Leaderboard(args) => leaderboard::run(&args),
+        Command::Report(args) => report::run(&args),
         Command::Inspect(args) => inspect::run(&args),
         Command::Doctor(args) => doctor::run(&args),
         Command::Demo(args) => demo::run(&args),

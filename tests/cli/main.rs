@@ -3,6 +3,7 @@
 
 mod bad_input;
 mod bench;
+mod browser;
 #[cfg(feature = "libtorch")]
 mod checkpoint;
 mod command;
@@ -17,5 +18,6 @@ mod leaderboard;
 #[cfg(feature = "libtorch")]
 mod model_options;
 mod prompts;
+mod report;
 mod run;
 mod score;
