@@ -2,6 +2,7 @@
 safetensors, which other code reads."""
 
 import collections
+import io
 import os
 import pathlib
 import zipfile
@@ -46,22 +47,27 @@ def tensors():
 
 
 def main():
+    torch.manual_seed(0)
     FOLDER.mkdir(parents=True, exist_ok=True)
     found = tensors()
     state = collections.OrderedDict(found)
     state._metadata = {"": {"version": 1}}
     torch.save(state, FOLDER / "good.bin")
-    torch.save(dict(list(found.items())[:2]), FOLDER / "legacy.bin", _use_new_zipfile_serialization=False)
+    legacy = io.BytesIO()
+    torch.save(dict(list(found.items())[:2]), legacy, _use_new_zipfile_serialization=False)
+    # The rest holds addresses of this process.
+    (FOLDER / "legacy.bin").write_bytes(legacy.getvalue()[:64])
     torch.save({"a": torch.zeros(2), "b": Command()}, FOLDER / "hostile.bin")
     torch.save([torch.zeros(2)], FOLDER / "list.bin")
     torch.save({"model": {"a": torch.zeros(2)}}, FOLDER / "nested.bin")
     torch.jit.script(torch.nn.Linear(2, 2)).save(FOLDER / "program.pt")
     with zipfile.ZipFile(FOLDER / "good.bin") as good, zipfile.ZipFile(FOLDER / "compressed.bin", "w") as out:
         for entry in good.infolist():
-            out.writestr(entry.filename, good.read(entry), zipfile.ZIP_DEFLATED)
+            out.writestr(zipfile.ZipInfo(entry.filename), good.read(entry), zipfile.ZIP_DEFLATED)
     with zipfile.ZipFile(FOLDER / "good.bin") as good, zipfile.ZipFile(FOLDER / "big-endian.bin", "w") as out:
         for entry in good.infolist():
-            out.writestr(entry.filename, b"big" if entry.filename.endswith("byteorder") else good.read(entry))
+            bytes_now = b"big" if entry.filename.endswith("byteorder") else good.read(entry)
+            out.writestr(zipfile.ZipInfo(entry.filename), bytes_now)
     plain = {name: value.detach().clone().contiguous() for name, value in found.items()}
     save_file(plain, FOLDER / "good.safetensors")
 

@@ -1,7 +1,7 @@
 //! A PyTorch weight file, `.bin` or `.pt` (`checkpoints.md` section 3.3): a zip archive of stored entries, of which the
 //! pickle is read and the storages are mapped in place.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::io::Cursor;
 use std::ops::Range;
 use std::path::Path;
@@ -41,10 +41,10 @@ fn tensors(file: &Arc<MappedFile>) -> Result<Vec<(String, Stored)>, String> {
     let pickle = entries
         .get(&format!("{root}data.pkl"))
         .and_then(|range| bytes.get(range.clone()));
-    let mut names = HashMap::new();
+    let mut names = HashSet::new();
     let mut tensors = Vec::new();
     for (name, tensor) in pickle::state_dict(pickle.unwrap_or_default())? {
-        if names.insert(name.clone(), ()).is_some() {
+        if !names.insert(name.clone()) {
             return Err(format!("holds tensor {} twice", quoted(&name)));
         }
         let storage = entries.get(&format!("{root}data/{}", tensor.storage));

@@ -1,5 +1,5 @@
-//! Linears of four bits (`checkpoints.md` section 10): three ways to pack a weight `[N, K]` of 0 to 15 with a scale and a
-//! zero point for each group of columns. Sources: `mit-han-lab/llm-awq` `awq/quantize/qmodule.py` (v2, v1), AutoAWQ
+//! Linears of four bits (`checkpoints.md` section 10): three ways to pack a weight `[N, K]` of 0 to 15 with a scale and
+//! a zero point for each group of columns. Sources: `mit-han-lab/llm-awq` `awq/quantize/qmodule.py` (v2, v1), AutoAWQ
 //! (gemm).
 
 use std::ops::Range;
@@ -21,8 +21,8 @@ const GEMM_ORDER: [usize; 8] = [0, 2, 4, 6, 1, 3, 5, 7];
 /// How a weight of four bits is packed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Packing {
-    /// llm-awq's current format: `qweight` i16 `[N/4, K]` interleaved, `scales` and `zeros` (holding `-(scale · zero)`) f16
-    /// `[8·W, N]` with `W = ceil(K / 128 / 8)`.
+    /// llm-awq's current format: `qweight` i16 `[N/4, K]` interleaved, `scales` and `zeros` (holding `-(scale · zero)`)
+    /// f16 `[8·W, N]` with `W = ceil(K / 128 / 8)`.
     V2,
     /// llm-awq's first format: `qweight` i32 `[N, K/8]`, `zeros` i32 `[N, W]`, `scales` f16 `[N, 8·W]`.
     V1,

@@ -53,7 +53,7 @@ impl fmt::Display for Layout {
 pub(super) enum Naming {
     /// Layout B, and every tower in a folder of its own: each module's own names.
     Vila,
-    /// Layouts A and C: the decoder's own names, `model.mm_projector.…`, the tower (where a file holds one) deep inside.
+    /// Layouts A and C: the decoder's own names, `model.mm_projector.…`, and a tower deep inside where a file has one.
     Llava,
     /// Layout D up to 2025: `language_model.model.…`.
     LlavaHf,

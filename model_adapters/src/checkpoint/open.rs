@@ -97,8 +97,8 @@ pub struct Checkpoint {
 }
 
 impl Checkpoint {
-    /// Opens `named`, a folder or a hub id: recognises the layout, reads the configuration, maps the tensors and compares
-    /// them with it.
+    /// Opens `named`, a folder or a hub id: recognises the layout, reads the configuration, maps the tensors and
+    /// compares them with it.
     ///
     /// # Errors
     ///

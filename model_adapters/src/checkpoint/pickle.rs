@@ -323,8 +323,8 @@ impl<'a> Machine<'a> {
         let Some((_, _, global)) = found else {
             let global = quoted(&format!("{module}.{name}"));
             return Err(format!(
-                "its pickle names {global}: only tensors are read and nothing is executed; do not load this file elsewhere \
-                 unless you know who made it"
+                "its pickle names {global}: only tensors are read and nothing is executed; do not load this file \
+                 elsewhere unless you know who made it"
             ));
         };
         self.stack.push(Value::Global(*global));
@@ -519,8 +519,8 @@ mod tests {
 
     #[test]
     fn bombs_cost_no_more_than_their_size() {
-        // A tuple in a tuple in a tuple …, two million deep; as many marks; a memo entry with the largest number; a list
-        // that holds itself.
+        // A tuple in a tuple in a tuple …, two million deep; as many marks; a memo entry with the largest number; a
+        // list that holds itself.
         let nested = [b")".as_slice(), &vec![0x85; 2_000_000], b"."].concat();
         assert_eq!(fault(&nested), "its pickle holds no dict of tensors");
         assert_eq!(fault(&vec![b'('; 2_000_000]), "its pickle ends early");
@@ -546,7 +546,10 @@ mod tests {
         /// The opcodes themselves, in any order, get further than random bytes do.
         #[test]
         fn no_order_of_opcodes_makes_it_panic(
-            opcodes in prop::collection::vec(prop::sample::select(b"(Nt)}]lausbRQq\x00h\x00\x85\x86\x87\x88K\x01\x94.".to_vec()), 0..60),
+            opcodes in prop::collection::vec(
+                prop::sample::select(b"(Nt)}]lausbRQq\x00h\x00\x85\x86\x87\x88K\x01\x94.".to_vec()),
+                0..60,
+            ),
         ) {
             let _ = state_dict(&opcodes);
         }

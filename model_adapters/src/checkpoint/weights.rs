@@ -70,8 +70,8 @@ impl Weights {
                 }
                 weights.add_file(first)?;
                 if !weights.tensors.keys().any(|name| name.ends_with(".qweight")) {
-                    let what = "is the only weight file and holds no quantised tensors: name it `pytorch_model.bin` if it \
-                                is the whole model";
+                    let what = "is the only weight file and holds no quantised tensors: name it `pytorch_model.bin` if \
+                                it is the whole model";
                     return Err(CheckpointError::file(first, what));
                 }
             }

@@ -41,7 +41,7 @@ pub(super) fn open(found: &Found, config: &ConfigFile, place: &Place<'_>) -> Res
     let tower = TowerConfig::read(&vision_config, kind, Selection::llava(config)?)?;
     let processor = ConfigFile::read(&outside.folder.join(PREPROCESSOR_CONFIG))?;
     let preprocess = preprocess_from(geometry(config)?, Some(&processor), &tower, &vision_config)?;
-    let mut tower_files = Vec::new();
+    let mut tower_files = present(&outside.folder, &[CONFIG, PREPROCESSOR_CONFIG]);
     let mut fit = Fit::default();
     let tower_tensors = if embedded && trained {
         fit.claim(&mut weights, "", expected::tower(&tower, Naming::Llava))
@@ -54,7 +54,6 @@ pub(super) fn open(found: &Found, config: &ConfigFile, place: &Place<'_>) -> Res
         let label = format!("{VISION_TOWER}/");
         let tensors = fit.claim(&mut own, &label, expected::tower(&tower, Naming::Vila));
         fit.leave(&own, &label, &TEXT_TOWER);
-        tower_files.extend(present(&outside.folder, &[CONFIG, PREPROCESSOR_CONFIG]));
         tower_files.extend(own.index);
         weights.files.extend(own.files);
         tensors

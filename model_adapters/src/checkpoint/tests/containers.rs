@@ -378,8 +378,8 @@ fn four_bits_that_do_not_fit() {
         ),
         (
             &|tiny| tiny.tensors(FILE).get_mut(&format!("{STEM}.qweight")).unwrap().shape = vec![128, 64],
-            "`llm/model.layers.0.mlp.up_proj.qweight` is I16 [128, 64] with scales F16 [8, 256] and zero points F16 [8, \
-             256]: no packing of `256 x 128` in four bits",
+            "`llm/model.layers.0.mlp.up_proj.qweight` is I16 [128, 64] with scales F16 [8, 256] and zero points F16 \
+             [8, 256]: no packing of `256 x 128` in four bits",
         ),
         (
             &|tiny| drop(tiny.tensors(FILE).remove("model.norm.weight")),
