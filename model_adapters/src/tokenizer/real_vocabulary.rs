@@ -117,26 +117,20 @@ fn real_prompts_and_adversarial_texts_have_the_ids_of_the_sentencepiece_library(
     let model = SentencePiece::new(ModelFile::parse(&model).unwrap()).unwrap();
     let new = Tokenizer::open(&folder).unwrap();
     let legacy = Tokenizer::open_with(&folder, &legacy()).unwrap();
-    let (mut rows, mut decoded) = (0, 0);
+    let (mut rows, mut slow) = (0, 0);
     for line in String::from_utf8(output.stdout).unwrap().lines() {
         let row: Row = serde_json::from_str(line).unwrap();
         let text = row.text.as_str();
         assert_eq!(model.encode(text, Start::Text), row.library, "{text:?}");
-        let plain = [&[1], row.library.as_slice()].concat();
-        assert_eq!(
-            legacy.encode(text).unwrap(),
-            row.legacy.unwrap_or_else(|| plain.clone()),
-            "{text:?} legacy"
-        );
-        let ids = row.new.unwrap_or(plain);
-        assert_eq!(new.encode(text).unwrap(), ids, "{text:?}");
-        if let Some(expected) = row.decoded {
-            assert_eq!(new.text(&ids).unwrap(), expected, "{ids:?}");
-            decoded += 1;
+        if let (Some(ids), Some(by_legacy), Some(decoded)) = (row.new, row.legacy, row.decoded) {
+            assert_eq!(new.encode(text).unwrap(), ids, "{text:?}");
+            assert_eq!(legacy.encode(text).unwrap(), by_legacy, "{text:?} legacy");
+            assert_eq!(new.text(&ids).unwrap(), decoded, "{ids:?}");
+            slow += 1;
         }
         rows += 1;
     }
-    assert!(decoded > 5_000 && rows == prompts.len() + decoded);
+    assert!(rows > prompts.len() + 5_000 && slow > prompts.len() / 10 + 5_000);
 }
 
 const SNOWBOARD: &str = "Is there a snowboard in the image?\nAnswer the question using a single word or phrase.";
