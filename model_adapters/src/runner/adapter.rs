@@ -12,8 +12,9 @@ use crate::request::{
 };
 use crate::runner::asking::Asking;
 use crate::runner::batch::Batching;
-use crate::runner::batch::engine::{Engine, Room};
+use crate::runner::batch::engine::Engine;
 use crate::runner::batch::exactness::{Exactness, Spread};
+use crate::runner::batch::queue::Room;
 use crate::runner::device::Device;
 use crate::runner::error::{AnswerError, DeviceError, LoadError};
 use crate::runner::generate::Generation;

@@ -1,6 +1,5 @@
 //! The scheduler: groups of questions in, generated ids out, in any order.
 
-use std::cell::OnceCell;
 use std::collections::{BTreeMap, VecDeque};
 use std::rc::Rc;
 use std::time::Instant;
@@ -8,56 +7,15 @@ use std::time::Instant;
 use tch::Tensor;
 
 use crate::request::{FinishReason, GenerationLimits};
-use crate::runner::batch::cohort::{self, Cohort, Question, Row, Segment, own_room};
+use crate::runner::batch::cohort::{self, Cohort, Question, Row, Segment};
 use crate::runner::batch::exactness::{Comparison, Exactness, Spread};
-use crate::runner::batch::prefill::{Pass, PrefixSource};
-use crate::runner::batch::sharing::{Trie, common_prefix};
-use crate::runner::device::Device;
+use crate::runner::batch::prefill::Pass;
+use crate::runner::batch::queue::{PASS_POSITIONS, Piece, Prefix, Room, add, prefix_of};
 use crate::runner::error::{AnswerError, TorchError};
 use crate::runner::generate::{Generation, ending, not_finite};
 use crate::runner::model::VilaModel;
 use crate::tokenizer::PromptToken;
 use crate::work::{Clock, Stage, Work};
-
-/// A prefill pass is closed when it has so many positions: enough for full speed, few enough to bound the memory of
-/// its activations.
-const PASS_POSITIONS: usize = 2048;
-
-/// A decode step of so many questions is no longer bound by reading the weights.
-const ROWS_ON_CPU: usize = 64;
-const ROWS_ON_CUDA: usize = 256;
-
-/// How much may be in flight.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Room {
-    /// Questions.
-    pub rows: usize,
-    /// Bytes of keys and values.
-    pub bytes: usize,
-}
-
-impl Room {
-    /// As many as pay on `device` where no number is given. On a CPU keys and values take half of what memory is free
-    /// now; on a GPU a failed allocation says how much fits.
-    pub fn choose(rows: Option<usize>, device: Device) -> Self {
-        let (paying, bytes) = match device {
-            Device::Cpu => (ROWS_ON_CPU, free_memory().map_or(usize::MAX, |free| free / 2)),
-            Device::Cuda(_) => (ROWS_ON_CUDA, usize::MAX),
-        };
-        Self {
-            rows: rows.unwrap_or(paying),
-            bytes,
-        }
-    }
-}
-
-/// Bytes that Linux could give without swapping.
-fn free_memory() -> Option<usize> {
-    let text = std::fs::read_to_string("/proc/meminfo").ok()?;
-    let line = text.lines().find_map(|line| line.strip_prefix("MemAvailable:"))?;
-    let kibibytes: usize = line.trim().strip_suffix("kB")?.trim().parse().ok()?;
-    Some(kibibytes * 1024)
-}
 
 /// One question of a group, tokenised.
 #[derive(Debug, Clone)]
@@ -77,20 +35,6 @@ pub struct Outcome {
     pub ticket: usize,
     /// Generated ids, or the reason.
     pub result: Result<Generation, String>,
-}
-
-/// Questions that wait, of one group.
-struct Piece {
-    prefix: Option<Rc<Prefix>>,
-    questions: VecDeque<Question>,
-}
-
-/// What the prompts of a group begin with.
-struct Prefix {
-    tokens: usize,
-    positions: usize,
-    /// Its keys and values, once a pass has computed them.
-    segment: OnceCell<Rc<Segment>>,
 }
 
 /// Answers groups of questions with one model.
@@ -443,102 +387,6 @@ impl Question {
             prompt_tokens: self.prompt_positions,
             truncated: self.truncated,
         }
-    }
-}
-
-/// What the prompts of a group begin with, if it is worth keeping.
-fn prefix_of(questions: &[Question]) -> Option<Prefix> {
-    let prompts: Vec<&[PromptToken]> = questions.iter().map(|question| &*question.tokens).collect();
-    let tokens = common_prefix(&prompts);
-    let (first, others) = prompts.split_first()?;
-    let is_text = |prompt: &&[PromptToken]| {
-        let mut behind = prompt.iter().skip(tokens);
-        behind.all(|token| matches!(token, PromptToken::Text(_)))
-    };
-    if others.is_empty() || tokens == 0 || !prompts.iter().all(is_text) {
-        return None;
-    }
-    // The pictures all stand in the prefix: what is left of a prompt is text, one position a token.
-    let positions = questions.first()?.prompt_positions - (first.len() - tokens);
-    Some(Prefix {
-        tokens,
-        positions,
-        segment: OnceCell::new(),
-    })
-}
-
-/// Adds questions of one group to a pass: all of them behind their prefix, or the only one.
-fn add(
-    pass: &mut Pass<'_>,
-    model: &VilaModel,
-    prefix: Option<&Prefix>,
-    questions: Vec<Question>,
-) -> Result<(), AnswerError> {
-    let embed = |question: &Question, positions: usize| {
-        let splice = model.splice(&question.tokens, &question.pictures)?;
-        splice.embed(model.llama(), &question.pictures, positions)
-    };
-    let Some(prefix) = prefix else {
-        for question in questions {
-            let embedded = embed(&question, question.prompt_positions)?;
-            pass.add_alone(embedded, question)?;
-        }
-        return Ok(());
-    };
-    let source = match (prefix.segment.get(), questions.first()) {
-        (Some(segment), _) => PrefixSource::Known(Rc::clone(segment)),
-        (None, Some(question)) => PrefixSource::New(embed(question, prefix.positions)?),
-        (None, None) => return Ok(()),
-    };
-    let id = |token: &PromptToken| match *token {
-        PromptToken::Text(id) => Some(i64::from(id)),
-        PromptToken::Picture(_) => None,
-    };
-    let own = |question: &Question| question.tokens.iter().skip(prefix.tokens).filter_map(id).collect();
-    let suffixes: Vec<Vec<i64>> = questions.iter().map(own).collect();
-    let trie = Trie::of(suffixes.iter().map(Vec::as_slice));
-    Ok(pass.add_shared(source, prefix.positions, &trie, questions)?)
-}
-
-impl Piece {
-    fn is_behind(&self, prefix: Option<&Rc<Prefix>>) -> bool {
-        match (&self.prefix, prefix) {
-            (Some(own), Some(other)) => Rc::ptr_eq(own, other),
-            _ => false,
-        }
-    }
-
-    /// How many of its questions go into a pass that has `positions` already, beside `rows` questions and `bytes` in
-    /// flight: as many as one pass takes of it, or none.
-    fn fitting(&self, model: &VilaModel, room: Room, rows: usize, bytes: usize, positions: usize) -> usize {
-        let all = self.questions.len().min(room.rows);
-        let suits = |count: &usize| self.bytes(model, *count) <= room.bytes && self.positions(*count) <= PASS_POSITIONS;
-        let count = (1..=all).rev().find(suits).unwrap_or(1);
-        let has_room = rows + count <= room.rows && bytes + self.bytes(model, count) <= room.bytes;
-        let joins = positions == 0 || positions + self.positions(count) <= PASS_POSITIONS;
-        // Where nothing is in flight something must go.
-        if rows == 0 || (has_room && joins) { count } else { 0 }
-    }
-
-    /// Positions that `count` of its questions add to a pass, at most.
-    fn positions(&self, count: usize) -> usize {
-        let (known, shared) = match &self.prefix {
-            Some(prefix) => (prefix.positions, prefix.segment.get().map_or(prefix.positions, |_| 0)),
-            None => (0, 0),
-        };
-        let own = self
-            .questions
-            .iter()
-            .take(count)
-            .map(|question| question.prompt_positions - known);
-        shared + own.sum::<usize>()
-    }
-
-    /// Bytes of keys and values that `count` of its questions take, at most.
-    fn bytes(&self, model: &VilaModel, count: usize) -> usize {
-        let room = |question: &Question| own_room(question.limits.max_new_tokens);
-        let answers: usize = self.questions.iter().take(count).map(room).sum();
-        (self.positions(count) + answers) * model.llama().bytes_per_position()
     }
 }
 

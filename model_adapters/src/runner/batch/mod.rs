@@ -15,6 +15,7 @@ pub mod cohort;
 pub mod engine;
 pub mod exactness;
 pub mod prefill;
+pub mod queue;
 pub mod sharing;
 
 /// How questions are batched.
