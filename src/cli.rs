@@ -37,6 +37,8 @@ pub enum Command {
     Explain(ExplainArgs),
     /// Write what `compare` needs of a run into one small file that can be committed
     Baseline(BaselineArgs),
+    /// Write one page that shows runs: metrics, the papers' numbers, what changed, every sample with its picture
+    Report(ReportArgs),
     /// Show what the loader sees in a checkpoint, without loading weights
     Inspect(InspectArgs),
     /// Check this machine: libtorch, devices, threads, memory, folders
@@ -377,6 +379,27 @@ pub struct BaselineArgs {
     /// The file
     #[arg(long, value_name = "FILE")]
     pub out: PathBuf,
+}
+
+#[derive(Debug, Args)]
+pub struct ReportArgs {
+    /// Run folders: `runs/<model>`, `runs/<model>/<task>@<split>` or folders of `score --out`; of each benchmark the
+    /// first is the base that the others are compared with
+    #[arg(required = true, value_name = "RUN")]
+    pub runs: Vec<PathBuf>,
+    /// Folder of the page, `index.html`, and of its pictures where they are many
+    #[arg(long, value_name = "DIR")]
+    pub out: PathBuf,
+    /// Where the pictures' data lie; default: where the run found them
+    #[arg(long, value_name = "ROOT")]
+    pub data: Option<PathBuf>,
+    /// Where pictures are looked for after the layout's own places
+    #[arg(long, value_name = "DIR", requires = "data")]
+    pub images: Option<PathBuf>,
+    /// Published rows to set beside: SOURCE_ID or SOURCE_ID/MODEL, separated by commas; default: the VILA and
+    /// LLaVA-1.5 tables
+    #[arg(long, value_name = "SOURCE_ID[/MODEL]", value_delimiter = ',')]
+    pub against: Vec<String>,
 }
 
 #[derive(Debug, Args)]

@@ -141,6 +141,15 @@ pub fn compare_runs(pairs: &[(Scorecard, Scorecard)], question: Question) -> Res
     Ok(compared)
 }
 
+/// Whether two runs can be compared.
+///
+/// # Errors
+///
+/// As [`compare_runs`].
+pub fn comparable(base: &Scorecard, candidate: &Scorecard, question: Question) -> Result<(), Fault> {
+    Pair::new(base, candidate, question).map(drop)
+}
+
 /// Adjusts the p-values of a family and draws the verdicts.
 fn judge(mut family: Vec<&mut MetricComparison>, margin: Margin) {
     family.retain(|metric| metric.difference.is_some());

@@ -2,12 +2,14 @@
 //!
 //! `cli` holds what can be typed, `commands` one file a command. A run passes through `plan` (what is asked, in
 //! which order), `journal` (answers as they come), `run_folder` (files on disk) and ends in `statistics`,
-//! `comparison` and `table`.
+//! `comparison`, `table` and `report`.
 
 mod artefact;
+mod beside_published;
 mod cli;
 mod commands;
 mod comparison;
+mod digits;
 mod exit;
 mod explanation;
 mod fault;
@@ -20,6 +22,7 @@ mod plan;
 mod progress;
 mod published;
 mod questions;
+mod report;
 mod results;
 mod run_folder;
 #[cfg(feature = "libtorch")]

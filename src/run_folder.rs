@@ -169,6 +169,32 @@ impl RunFolder {
     }
 }
 
+/// The folders at `path` or one or two levels below it that hold `file`, sorted; nothing is looked for inside one.
+pub fn folders_with(path: &Path, file: &str) -> Result<Vec<PathBuf>, Fault> {
+    let mut found = Vec::new();
+    collect_folders(path, file, 2, &mut found)?;
+    Ok(found)
+}
+
+fn collect_folders(folder: &Path, file: &str, levels: usize, found: &mut Vec<PathBuf>) -> Result<(), Fault> {
+    if folder.join(file).is_file() {
+        found.push(folder.to_owned());
+        return Ok(());
+    }
+    if levels > 0 {
+        let entries = std::fs::read_dir(folder).map_err(|error| Fault::read(folder, &error))?;
+        let mut folders: Vec<PathBuf> = entries
+            .filter_map(|entry| Some(entry.ok()?.path()))
+            .filter(|path| path.is_dir())
+            .collect();
+        folders.sort();
+        for below in folders {
+            collect_folders(&below, file, levels - 1, found)?;
+        }
+    }
+    Ok(())
+}
+
 fn is_shard_part(text: &str) -> bool {
     text.split_once("-of-")
         .is_some_and(|(index, count)| format!("{index}/{count}").parse::<Shard>().is_ok())

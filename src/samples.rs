@@ -5,6 +5,7 @@ use std::fs::File;
 use std::path::Path;
 
 use benchmarks::{Dataset, SampleScore, Score};
+use polars::error::PolarsError;
 use polars::prelude::{Column, DataFrame, ParquetReader, ParquetWriter, PolarsResult, SerReader as _};
 
 use crate::artefact;
@@ -39,6 +40,66 @@ pub struct SampleText {
     pub answer: Option<String>,
 }
 
+/// One row, without the counts of tokens.
+#[derive(Debug, Clone, PartialEq)]
+pub struct SampleRow {
+    /// Sample id.
+    pub id: String,
+    /// What tables group by.
+    pub category: Option<String>,
+    /// Keys of the pictures shown, one a line.
+    pub picture: String,
+    /// The question as the source spells it.
+    pub question: String,
+    /// What was asked.
+    pub prompt: Option<String>,
+    /// What was said.
+    pub answer: Option<String>,
+    /// Why nothing was.
+    pub error: Option<String>,
+    /// What the protocol read in the answer.
+    pub parsed: Option<String>,
+    /// The reference answer.
+    pub reference: Option<String>,
+    /// 0 to 1; `None` where there is none.
+    pub score: Option<f64>,
+}
+
+/// Reads all rows.
+pub fn read_all(path: &Path) -> Result<Vec<SampleRow>, Fault> {
+    let file = File::open(path).map_err(|error| Fault::read(path, &error))?;
+    let rows = ParquetReader::new(file).finish().and_then(|frame| sample_rows(&frame));
+    rows.map_err(|error| other_version(path, &error))
+}
+
+fn sample_rows(frame: &DataFrame) -> PolarsResult<Vec<SampleRow>> {
+    let text = |name: &str| frame.column(name)?.str();
+    let (id, category, picture, question) = (text("id")?, text("category")?, text("picture")?, text("question")?);
+    let (prompt, answer, error) = (text("prompt")?, text("answer")?, text("error")?);
+    let (parsed, reference) = (text("parsed")?, text("reference")?);
+    let score = frame.column("score")?.f64()?;
+    let row = |row: usize| SampleRow {
+        id: id.get(row).unwrap_or_default().to_owned(),
+        category: category.get(row).map(str::to_owned),
+        picture: picture.get(row).unwrap_or_default().to_owned(),
+        question: question.get(row).unwrap_or_default().to_owned(),
+        prompt: prompt.get(row).map(str::to_owned),
+        answer: answer.get(row).map(str::to_owned),
+        error: error.get(row).map(str::to_owned),
+        parsed: parsed.get(row).map(str::to_owned),
+        reference: reference.get(row).map(str::to_owned),
+        score: score.get(row),
+    };
+    Ok((0..frame.height()).map(row).collect())
+}
+
+fn other_version(path: &Path, error: &PolarsError) -> Fault {
+    Fault::User(format!(
+        "`{}` is no samples file of this version: {error}; run the same command again to have it rewritten",
+        path.display()
+    ))
+}
+
 /// Reads the texts of the rows with these ids.
 pub fn read(path: &Path, ids: &[&str]) -> Result<HashMap<String, SampleText>, Fault> {
     let file = File::open(path).map_err(|error| Fault::read(path, &error))?;
@@ -48,12 +109,7 @@ pub fn read(path: &Path, ids: &[&str]) -> Result<HashMap<String, SampleText>, Fa
         .with_columns(Some(wanted))
         .finish()
         .and_then(|frame| texts(&frame, columns, ids));
-    rows.map_err(|error| {
-        Fault::User(format!(
-            "`{}` is no samples file of this version: {error}; run the same command again to have it rewritten",
-            path.display()
-        ))
-    })
+    rows.map_err(|error| other_version(path, &error))
 }
 
 fn texts(frame: &DataFrame, columns: [&str; 4], ids: &[&str]) -> PolarsResult<HashMap<String, SampleText>> {
@@ -78,11 +134,7 @@ fn texts(frame: &DataFrame, columns: [&str; 4], ids: &[&str]) -> PolarsResult<Ha
     Ok(found)
 }
 
-fn frame(
-    dataset: &dyn Dataset,
-    entries: &HashMap<String, Entry>,
-    score: Option<&Score>,
-) -> Result<DataFrame, polars::error::PolarsError> {
+fn frame(dataset: &dyn Dataset, entries: &HashMap<String, Entry>, score: Option<&Score>) -> PolarsResult<DataFrame> {
     let samples = dataset.samples();
     let scores: Vec<Option<&SampleScore>> = match score {
         Some(score) => score.samples.iter().map(Some).collect(),

@@ -10,7 +10,8 @@ use quick_xml::events::{BytesText, Event};
 use serde::Serialize;
 
 use crate::cli::{CompareArgs, ComparisonFormat};
-use crate::comparison::{Comparison, Flip, MetricComparison, Question, Verdict, compare_runs, pair_up};
+use crate::comparison::{Comparison, Flip, Question, Verdict, compare_runs, pair_up};
+use crate::digits::{number, probability, signed, signed_interval};
 use crate::exit::Exit;
 use crate::fault::Fault;
 use crate::samples::{self, SampleText};
@@ -192,7 +193,7 @@ impl Shown<'_> {
                 number(metric.base),
                 number(metric.candidate),
                 signed(metric.difference),
-                interval(metric),
+                signed_interval(metric.ci95),
                 metric.p.map(probability).unwrap_or_default(),
                 metric.detectable.map(|value| format!("{value:.2}")).unwrap_or_default(),
                 format!("{} / {}", one.became_wrong.len(), one.became_right.len()),
@@ -220,7 +221,7 @@ impl Shown<'_> {
                     number(metric.base),
                     number(metric.candidate),
                     signed(metric.difference),
-                    interval(metric),
+                    signed_interval(metric.ci95),
                     metric.p_worse.map(probability).unwrap_or_default()
                 )?;
             }
@@ -293,7 +294,7 @@ impl Shown<'_> {
             number(metric.base),
             number(metric.candidate),
             signed(metric.difference),
-            interval(metric),
+            signed_interval(metric.ci95),
             metric.verdict.words()
         );
         let name = format!("{} {} {}", one.task, one.split, metric.id);
@@ -327,27 +328,6 @@ impl Shown<'_> {
                 .map(drop)
         })
         .map(drop)
-    }
-}
-
-fn number(value: Option<f64>) -> String {
-    value.map_or_else(|| "–".to_owned(), |value| format!("{value:.2}"))
-}
-
-fn signed(value: Option<f64>) -> String {
-    value.map_or_else(|| "–".to_owned(), |value| format!("{value:+.2}"))
-}
-
-fn interval(metric: &MetricComparison) -> String {
-    let shown = metric.ci95.map(|(low, high)| format!("{low:+.2} to {high:+.2}"));
-    shown.unwrap_or_default()
-}
-
-fn probability(p: f64) -> String {
-    if p < 0.0005 {
-        "< 0.001".to_owned()
-    } else {
-        format!("{p:.3}")
     }
 }
 

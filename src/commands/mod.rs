@@ -10,6 +10,7 @@ mod export;
 mod inspect;
 mod leaderboard;
 mod list;
+mod report;
 mod run;
 mod score;
 
@@ -29,6 +30,7 @@ pub fn run(command: Command) -> Result<Exit, Fault> {
         Command::Compare(args) => compare::run(&args),
         Command::Baseline(args) => baseline::run(&args),
         Command::Leaderboard(args) => leaderboard::run(&args),
+        Command::Report(args) => report::run(&args),
         Command::Inspect(args) => inspect::run(&args),
         Command::Doctor => doctor::run(),
         Command::Demo(args) => demo::run(&args),

@@ -1,0 +1,12 @@
+found.comparison = document.querySelector(".comparison").innerText;
+found.first = document.querySelector(".row .outcome").innerText;
+found.run = byId("run").selectedOptions[0].text;
+const buttons = [...document.querySelectorAll("button[data-outcome]")];
+found.buttons = buttons.map((button) => button.textContent);
+buttons[0].click();
+found.wrong = [byId("count").textContent, byId("outcome").value, document.activeElement.id];
+buttons[1].click();
+found.right = byId("count").textContent;
+set("run", "0");
+found.of_base = [byId("count").textContent, byId("outcome").value];
+found.runs_in_detail = [...document.querySelectorAll("#detail .run h4")].map((one) => one.textContent);
