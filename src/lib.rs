@@ -2,8 +2,7 @@
 //!
 //! `cli` holds what can be typed, `commands` one file a command. A run passes through `plan` (what is asked, in
 //! which order), `journal` (answers as they come), `run_folder` (files on disk) and ends in `statistics`,
-//! `comparison` and `table`. `judge` asks a language model about answers that no rule can score.
-//! `comparison`, `table` and `report`.
+//! `comparison`, `table` and `report`. `judge` asks a language model about answers that no rule can score.
 
 mod answers;
 mod artefact;

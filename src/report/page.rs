@@ -256,10 +256,10 @@ fn summary(run: &Run, lines: &[Line]) -> SummaryRow {
     let Some((id, record)) = records(run).first() else {
         return SummaryRow {
             run: shown(&run.name),
-            metric: "not scored here".to_owned(),
+            metric: String::new(),
             value: "–".to_owned(),
             interval: empty,
-            answered: String::new(),
+            answered: "not scored here".to_owned(),
             partial: false,
             paper: Vec::new(),
             paper_more: 0,

@@ -45,6 +45,12 @@ pub struct Run {
 pub fn read(paths: &[PathBuf]) -> Result<Vec<BenchmarkRuns>, Fault> {
     let mut benchmarks: Vec<BenchmarkRuns> = Vec::new();
     for path in paths {
+        if path.is_file() {
+            return Err(Fault::User(format!(
+                "`{}` is a file, without questions and pictures; name the run's folder",
+                path.display()
+            )));
+        }
         let folders = folders_with(path, "samples.parquet")?;
         if folders.is_empty() {
             return Err(Fault::User(format!(

@@ -416,6 +416,18 @@ fn what_cannot_be_compared_or_read_is_said() {
         ran.stderr
     );
 
+    for file in ["scorecard.json", "results.json"] {
+        std::fs::remove_file(partial.join("pope@coco-144").join(file)).unwrap();
+    }
+    let text = page(&[&good_run, &partial]);
+    assert!(text.contains("not scored here") && text.contains("not compared: one of them is not scored"));
+    let ran = report(&[&root.path().join("good.jsonl")], &out, &[]);
+    assert!(
+        ran.status == 2 && ran.error().contains("is a file, without questions"),
+        "{}",
+        ran.stderr
+    );
+
     let empty = root.path().join("nothing-here");
     std::fs::create_dir(&empty).unwrap();
     let ran = report(&[&empty], &out, &[]);
