@@ -31,6 +31,8 @@ pub enum Verdict {
     WithinMargin,
     /// The difference is certain to lie within the bound that the user gave.
     Equivalent,
+    /// Another value, not by chance, of a metric that is neither better nor worse when higher.
+    Differs,
     /// Could be chance.
     NoDifference,
     /// Cannot be compared; the reason.
@@ -45,6 +47,7 @@ impl Verdict {
             Self::Improvement => "improvement".to_owned(),
             Self::WithinMargin => "worse, within the margin".to_owned(),
             Self::Equivalent => "equivalent".to_owned(),
+            Self::Differs => "differs".to_owned(),
             Self::NoDifference => "no difference shown".to_owned(),
             Self::Undefined(reason) => format!("not compared: {reason}"),
         }
@@ -162,7 +165,13 @@ fn judge(mut family: Vec<&mut MetricComparison>, margin: Margin) {
         metric.p = Some(p);
         metric.p_worse = Some(p_worse);
         let difference = metric.difference.unwrap_or_default();
-        metric.verdict = if p_worse <= margin.alpha && difference < 0.0 {
+        metric.verdict = if !is_better_when_higher(&metric.id) {
+            if p <= margin.alpha {
+                Verdict::Differs
+            } else {
+                Verdict::NoDifference
+            }
+        } else if p_worse <= margin.alpha && difference < 0.0 {
             Verdict::Regression
         } else if metric.p_apart.is_some_and(|p| p <= margin.alpha) {
             Verdict::Equivalent
@@ -174,6 +183,11 @@ fn judge(mut family: Vec<&mut MetricComparison>, margin: Margin) {
             Verdict::NoDifference
         };
     }
+}
+
+/// Whether more of a metric is better; the others say what answers are like, not how good they are.
+fn is_better_when_higher(id: &str) -> bool {
+    !(id.ends_with("yes-ratio") || ["distribution", "total/std", "rule-matched"].contains(&id))
 }
 
 /// Two scorecards about the same questions.

@@ -13,6 +13,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use model_adapters::checkpoint::Checkpoint;
 use model_adapters::parity::Dump;
 use model_adapters::picture::{self, Geometry, Preprocess, RgbPicture};
+use model_adapters::profile::Profile;
 use model_adapters::runner::{Device, Dtype, DtypeChoice, Keep, RunnerSettings, VilaAdapter};
 use model_adapters::tokenizer::PromptToken;
 use model_adapters::{Adapter, EncodedPicture, FinishReason, GenerationLimits, PromptPart, Request, Script};
@@ -87,10 +88,21 @@ impl Fixture {
     }
 
     fn adapter_with(&self, dtype: DtypeChoice, keep: Option<Keep>) -> VilaAdapter {
-        let settings = RunnerSettings {
+        self.open(RunnerSettings {
             keep,
             ..RunnerSettings::new(Device::Cpu, dtype)
-        };
+        })
+    }
+
+    /// As `profile` computes in `dtype`.
+    fn adapter_of(&self, profile: Profile, dtype: Dtype) -> VilaAdapter {
+        self.open(RunnerSettings {
+            profile: Some(profile),
+            ..RunnerSettings::new(Device::Cpu, DtypeChoice::Fixed(dtype))
+        })
+    }
+
+    fn open(&self, settings: RunnerSettings) -> VilaAdapter {
         VilaAdapter::open(&self.checkpoint(), settings).unwrap()
     }
 
@@ -272,15 +284,15 @@ fn features_logits_and_tokens_are_those_of_the_references() {
     }
 }
 
-/// The first question in float16 and bfloat16, beside a reference that rounds where the papers' programs do. Rounding
-/// anywhere else changes bits all over; another order of summation changes few.
+/// The first question in float16 and bfloat16, beside a reference that rounds where the papers' programs do, the tower's
+/// 16 bits included. Rounding anywhere else changes bits all over; another order of summation changes few.
 #[test]
 fn sixteen_bits_are_rounded_where_the_references_round() {
     for fixture in Fixture::all() {
         let case = &fixture.cases.cases[0];
         let stem = Path::new(&case.picture).file_stem().unwrap().to_str().unwrap();
         for dtype in [Dtype::Float16, Dtype::BFloat16] {
-            let mut adapter = fixture.adapter_with(DtypeChoice::Fixed(dtype), None);
+            let mut adapter = fixture.adapter_of(Profile::Vila10, dtype);
             let pixels = [fixture.pixels(stem)];
             let seen = adapter.model().trace(&fixture.prompt(case), &pixels).unwrap();
             for part in ["tower", "projector", "logits"] {
@@ -298,6 +310,31 @@ fn sixteen_bits_are_rounded_where_the_references_round() {
             }
         }
     }
+}
+
+/// LLaVA's tower computes in float32 on pixels that were rounded, and its features are rounded again.
+#[test]
+fn the_tower_of_llava_is_wide_between_two_roundings() {
+    let fixture = Fixture::all()
+        .find(|one| one.folder.ends_with("tiny-llava-v1.5"))
+        .unwrap();
+    let case = &fixture.cases.cases[0];
+    let stem = Path::new(&case.picture).file_stem().unwrap().to_str().unwrap();
+    let pixels = fixture.pixels(stem);
+    let round = |value: &f32| half::f16::from_f32(*value).to_f32();
+    let rounded: Vec<f32> = pixels.iter().map(round).collect();
+    let tower = |profile, dtype, pixels: &[f32]| {
+        let features = fixture
+            .adapter_of(profile, dtype)
+            .model()
+            .tower_features(pixels)
+            .unwrap();
+        flat(features.to_kind(tch::Kind::Float))
+    };
+    let wide = tower(Profile::Llava12, Dtype::Float32, &rounded);
+    let expected: Vec<f32> = wide.iter().map(round).collect();
+    assert_eq!(tower(Profile::Llava12, Dtype::Float16, &pixels), expected);
+    assert_ne!(tower(Profile::Vila10, Dtype::Float16, &pixels), expected);
 }
 
 /// Why the dtype of a run does not say how its weights were kept.

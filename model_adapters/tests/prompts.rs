@@ -3,6 +3,7 @@
 #![cfg(feature = "libtorch")]
 #![expect(clippy::unwrap_used, reason = "a test may stop at the first surprise")]
 
+use std::collections::BTreeMap;
 use std::fs;
 use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
@@ -72,15 +73,20 @@ fn request(pictures: &[String], question: &str, script: Script) -> Request {
     }
 }
 
+/// The answers in the order of the requests; they come in any.
 fn answers(adapter: &mut VilaAdapter, requests: impl IntoIterator<Item = Request>) -> Vec<Generated> {
-    let mut answers = Vec::new();
+    let numbered = requests.into_iter().enumerate().map(|(number, request)| Request {
+        id: number.to_string(),
+        ..request
+    });
+    let mut answers = BTreeMap::new();
     adapter
-        .answer(&mut requests.into_iter(), &mut |answer| {
-            answers.push(answer.outcome.unwrap());
+        .answer(&mut { numbered }, &mut |answer| {
+            answers.insert(answer.id.parse::<usize>().unwrap(), answer.outcome.unwrap());
             ControlFlow::Continue(())
         })
         .unwrap();
-    answers
+    answers.into_values().collect()
 }
 
 #[test]

@@ -7,8 +7,8 @@ use benchmarks::{PromptStyle, Task};
 use model_adapters::stop::StopRule;
 
 use crate::cli::{
-    AdapterKind, AspectRatio, BatchSize, CheckpointArgs, DemoArgs, DtypeArg, LeaderboardArgs, RunArgs, TableFormat,
-    TaskList,
+    AdapterKind, AspectRatio, BatchSize, CheckpointArgs, DemoArgs, DtypeArg, LeaderboardArgs, ReportArgs, RunArgs,
+    TableFormat, TaskList,
 };
 use crate::commands;
 use crate::exit::Exit;
@@ -17,7 +17,7 @@ use crate::fault::Fault;
 /// The fixtures lie in the source tree that built this command.
 const FIXTURES: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/fixtures");
 
-/// Runs, scores, prints the leaderboard.
+/// Runs, scores, prints the leaderboard, writes the report.
 pub fn run(args: &DemoArgs) -> Result<Exit, Fault> {
     let fixtures = Path::new(FIXTURES);
     if !fixtures.is_dir() {
@@ -61,6 +61,13 @@ pub fn run(args: &DemoArgs) -> Result<Exit, Fault> {
         against: Vec::new(),
         format: TableFormat::Table,
         out: None,
+    })?;
+    commands::report::run(&ReportArgs {
+        runs: vec![PathBuf::clone(&args.out)],
+        out: args.out.join("report"),
+        data: Some(fixtures.join("pope-demo")),
+        images: None,
+        against: Vec::new(),
     })?;
     Ok(exit)
 }

@@ -107,7 +107,11 @@ fn kind(metric: &MetricComparison) -> Kind {
     match metric.verdict {
         Verdict::Regression => Kind::Worse,
         Verdict::Improvement => Kind::Better,
-        Verdict::WithinMargin | Verdict::Equivalent | Verdict::NoDifference | Verdict::Undefined(_) => Kind::Open,
+        Verdict::WithinMargin
+        | Verdict::Equivalent
+        | Verdict::Differs
+        | Verdict::NoDifference
+        | Verdict::Undefined(_) => Kind::Open,
     }
 }
 

@@ -9,6 +9,7 @@ use crate::runner::batch::prefill::{Pass, PrefixSource};
 use crate::runner::batch::sharing::{Trie, common_prefix};
 use crate::runner::device::Device;
 use crate::runner::error::AnswerError;
+use crate::runner::loading::free_memory;
 use crate::runner::model::VilaModel;
 use crate::tokenizer::PromptToken;
 
@@ -34,7 +35,10 @@ impl Room {
     /// now; on a GPU a failed allocation says how much fits.
     pub fn choose(rows: Option<usize>, device: Device) -> Self {
         let (paying, bytes) = match device {
-            Device::Cpu => (ROWS_ON_CPU, free_memory().map_or(usize::MAX, |free| free / 2)),
+            Device::Cpu => (
+                ROWS_ON_CPU,
+                free_memory().map_or(usize::MAX, |free| usize::try_from(free / 2).unwrap_or(usize::MAX)),
+            ),
             Device::Cuda(_) => (ROWS_ON_CUDA, usize::MAX),
         };
         Self {
@@ -42,14 +46,6 @@ impl Room {
             bytes,
         }
     }
-}
-
-/// Bytes that Linux could give without swapping.
-fn free_memory() -> Option<usize> {
-    let text = std::fs::read_to_string("/proc/meminfo").ok()?;
-    let line = text.lines().find_map(|line| line.strip_prefix("MemAvailable:"))?;
-    let kibibytes: usize = line.trim().strip_suffix("kB")?.trim().parse().ok()?;
-    Some(kibibytes * 1024)
 }
 
 /// Questions that wait, of one group.
