@@ -67,8 +67,8 @@ fn score_interval(
     let range = highest - lowest;
     let share = ((value - lowest) / range).clamp(0.0, 1.0);
     let (spread, variance) = (share * (1.0 - share), (standard_error / range).powi(2));
-    // Where all clusters agree nothing is known of their spread: each counts as one question.
-    let size = if variance > 0.0 && spread > 0.0 {
+    // Where all clusters agree, but for the last bits, nothing is known of their spread: each counts as one question.
+    let size = if variance > 1e-12 * spread {
         spread / variance
     } else {
         linear.clusters() as f64
