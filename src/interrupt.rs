@@ -28,6 +28,7 @@ impl Interrupt {
     }
 
     /// Set once a stop has been asked for.
+    #[cfg(feature = "libtorch")]
     pub fn flag(&self) -> Arc<AtomicBool> {
         Arc::clone(&self.0)
     }

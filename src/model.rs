@@ -116,6 +116,10 @@ impl Model {
     }
 
     /// Lets it leave questions in flight unfinished once the user asks to stop.
+    #[cfg_attr(
+        not(feature = "libtorch"),
+        expect(unused_variables, reason = "replayed answers come at once")
+    )]
     pub fn stop_when(&mut self, interrupt: &Interrupt) {
         match &mut self.kind {
             Kind::Replay(_) => {}
@@ -125,6 +129,10 @@ impl Model {
     }
 
     /// Goes on from what earlier runs of the model, in `folder`, measured.
+    #[cfg_attr(
+        not(feature = "libtorch"),
+        expect(unused_variables, reason = "replayed answers come at once")
+    )]
     pub fn recall(&mut self, folder: &Path, identity: &BTreeMap<String, String>) -> Result<(), Fault> {
         match &mut self.kind {
             Kind::Replay(_) => Ok(()),
@@ -134,6 +142,10 @@ impl Model {
     }
 
     /// Keeps what has been measured for later runs.
+    #[cfg_attr(
+        not(feature = "libtorch"),
+        expect(unused_variables, reason = "replayed answers come at once")
+    )]
     pub fn keep(&self, folder: &Path, identity: &BTreeMap<String, String>) -> Result<(), Fault> {
         match &self.kind {
             Kind::Replay(_) => Ok(()),

@@ -9,6 +9,7 @@ mod asking;
 mod attention;
 mod batch;
 mod clip;
+mod clock;
 mod device;
 mod error;
 mod finite;

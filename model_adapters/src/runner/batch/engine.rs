@@ -11,11 +11,12 @@ use crate::runner::batch::cohort::{self, Cohort, Question, Row, Segment};
 use crate::runner::batch::exactness::{Comparison, Exactness, Spread};
 use crate::runner::batch::prefill::Pass;
 use crate::runner::batch::queue::{PASS_POSITIONS, Piece, Prefix, Room, add, prefix_of};
+use crate::runner::clock::Clock;
 use crate::runner::error::{AnswerError, TorchError};
 use crate::runner::generate::{Generation, ending, not_finite};
 use crate::runner::model::VilaModel;
 use crate::tokenizer::PromptToken;
-use crate::work::{Clock, Stage, Work};
+use crate::work::{Stage, Work};
 
 /// One question of a group, tokenised.
 #[derive(Debug, Clone)]
