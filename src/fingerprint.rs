@@ -1,12 +1,12 @@
 //! What a model's files hold, as SHA-256, and the cache that keeps large files from being hashed twice.
 //!
-//! Hashing runs beside everything else: it begins when the model is named, and its result is needed before the first
-//! answer is written. A checkpoint that was never hashed is loaded meanwhile, so that its files come from disk once.
+//! Small files are hashed when their hashes are asked for. A large one that the cache does not know is hashed by whoever
+//! reads it anyway ([`Fingerprint::supply`]), so that it comes from disk once; only what nobody has read by then is read
+//! for its hash.
 
 use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, PoisonError};
-use std::thread::JoinHandle;
+use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, SystemTime};
 
 use serde::{Deserialize, Serialize};
@@ -57,23 +57,19 @@ struct Hashes {
     files: Vec<Entry>,
 }
 
-/// The files of a model, hashed or being hashed.
+/// The files of a model, with the hashes that are known.
 pub struct Fingerprint {
-    files: Vec<ModelFile>,
+    files: Vec<Job>,
     cache: Option<PathBuf>,
-    workers: Vec<JoinHandle<Vec<Job>>>,
-    /// Some of what the workers do takes time.
-    large: bool,
-    done: Vec<Job>,
     records: Option<Vec<(String, FileRecord)>>,
 }
 
-/// One file on its way through a worker.
+/// One file on its way to its hash.
 struct Job {
-    number: usize,
-    path: PathBuf,
+    file: ModelFile,
+    /// As it was when it was first looked at.
     key: Option<Key>,
-    outcome: Result<String, Fault>,
+    sha256: Option<String>,
 }
 
 /// `$XDG_CACHE_HOME/vila-bench/hashes.json`, below `~/.cache` where that is not set.
@@ -88,82 +84,50 @@ pub fn cache_file() -> Option<PathBuf> {
 }
 
 impl Fingerprint {
-    /// Looks every file up in the cache and begins to hash those that are not there, a few at a time.
+    /// Looks every file up in the cache.
     pub fn begin(files: Vec<ModelFile>, cache: Option<PathBuf>) -> Self {
         let known = cache.as_deref().map(Hashes::read).unwrap_or_default();
-        let (mut done, mut open) = (Vec::new(), Vec::new());
-        for (number, file) in files.iter().enumerate() {
+        let job = |file: ModelFile| {
             let key = Key::of(&file.path);
-            let kept = key.as_ref().and_then(|key| known.find(key));
-            let job = |outcome| Job {
-                number,
-                path: file.path.clone(),
-                key: key.clone(),
-                outcome,
-            };
-            match kept {
-                Some(sha256) => done.push(job(Ok(sha256))),
-                None => open.push(job(Ok(String::new()))),
-            }
-        }
-        // The largest first, so that none is left over at the end.
-        open.sort_by_key(|job| job.key.as_ref().map(|key| key.bytes));
-        let large = open
-            .iter()
-            .filter_map(|job| job.key.as_ref())
-            .any(|key| key.bytes >= WORTH_KEEPING);
-        let threads = std::thread::available_parallelism()
-            .map_or(1, usize::from)
-            .min(open.len());
-        let queue = Arc::new(Mutex::new(open));
-        let workers = (0..threads)
-            .map(|_| {
-                let queue = Arc::clone(&queue);
-                std::thread::spawn(move || {
-                    let next = || queue.lock().unwrap_or_else(PoisonError::into_inner).pop();
-                    let hashed = |job: Job| Job {
-                        outcome: file_sha256(&job.path),
-                        ..job
-                    };
-                    std::iter::from_fn(next).map(hashed).collect()
-                })
-            })
-            .collect();
+            let sha256 = key.as_ref().and_then(|key| known.find(key));
+            Job { file, key, sha256 }
+        };
         Self {
-            files,
+            files: files.into_iter().map(job).collect(),
             cache,
-            workers,
-            large,
-            done,
             records: None,
         }
     }
 
-    /// Whether some large file was not in the cache and its hash is still to come.
-    pub fn is_running(&self) -> bool {
-        self.large && self.workers.iter().any(|worker| !worker.is_finished())
+    /// Large files whose hashes are not known.
+    pub fn missing(&self) -> Vec<PathBuf> {
+        let open = self.files.iter().filter(|job| job.sha256.is_none());
+        let large = open.filter(|job| job.key.as_ref().is_some_and(|key| key.bytes >= WORTH_KEEPING));
+        large.map(|job| job.file.path.clone()).collect()
     }
 
-    /// The files with their hashes, by name; waits for them on the first call.
+    /// Takes the hash of a file from who has read it.
+    pub fn supply(&mut self, path: &Path, sha256: &str) {
+        if let Some(job) = self.files.iter_mut().find(|job| job.file.path == path) {
+            job.sha256 = Some(sha256.to_owned());
+        }
+    }
+
+    /// The files with their hashes, by name; the first call reads those whose hashes are not known.
     pub fn records(&mut self) -> Result<&[(String, FileRecord)], Fault> {
         if self.records.is_none() {
-            for worker in self.workers.drain(..) {
-                let jobs = worker
-                    .join()
-                    .map_err(|_| Fault::Bug("hashing a file failed".to_owned()))?;
-                self.done.extend(jobs);
-            }
-            self.done.sort_by_key(|job| job.number);
+            self.hash_missing()?;
             let mut records = Vec::with_capacity(self.files.len());
             let mut kept = Vec::new();
-            for (file, job) in self.files.iter().zip(self.done.drain(..)) {
-                let sha256 = job.outcome?;
-                let key = job.key.as_ref();
-                let unchanged = key.filter(|key| Key::of(&file.path).as_ref() == Some(*key));
-                let Some(key) = unchanged else {
+            for job in &self.files {
+                let unchanged = job
+                    .key
+                    .as_ref()
+                    .filter(|key| Key::of(&job.file.path).as_ref() == Some(*key));
+                let (Some(key), Some(sha256)) = (unchanged, &job.sha256) else {
                     return Err(Fault::User(format!(
                         "`{}` changed while it was read",
-                        file.path.display()
+                        job.file.path.display()
                     )));
                 };
                 if key.is_worth_keeping() {
@@ -173,12 +137,12 @@ impl Fingerprint {
                     });
                 }
                 let record = FileRecord {
-                    path: file.path.clone(),
+                    path: job.file.path.clone(),
                     bytes: key.bytes,
                     modified: key.modified,
-                    sha256,
+                    sha256: sha256.clone(),
                 };
-                records.push((file.name.clone(), record));
+                records.push((job.file.name.clone(), record));
             }
             if let Some(cache) = self.cache.as_deref().filter(|_| !kept.is_empty()) {
                 Hashes::add(cache, kept);
@@ -186,6 +150,30 @@ impl Fingerprint {
             self.records = Some(records);
         }
         Ok(self.records.as_deref().unwrap_or_default())
+    }
+
+    /// A few at a time, the largest first, so that none is left over at the end.
+    fn hash_missing(&mut self) -> Result<(), Fault> {
+        let mut open: Vec<&mut Job> = self.files.iter_mut().filter(|job| job.sha256.is_none()).collect();
+        open.sort_by_key(|job| job.key.as_ref().map(|key| key.bytes));
+        let threads = std::thread::available_parallelism()
+            .map_or(1, usize::from)
+            .min(open.len());
+        let queue = Mutex::new(open);
+        let work = || -> Result<(), Fault> {
+            let next = || queue.lock().unwrap_or_else(PoisonError::into_inner).pop();
+            while let Some(job) = next() {
+                job.sha256 = Some(file_sha256(&job.file.path)?);
+            }
+            Ok(())
+        };
+        std::thread::scope(|scope| {
+            let workers: Vec<_> = (0..threads).map(|_| scope.spawn(work)).collect();
+            workers.into_iter().try_for_each(|worker| {
+                let died = |_| Err(Fault::Bug("hashing a file failed".to_owned()));
+                worker.join().unwrap_or_else(died)
+            })
+        })
     }
 }
 
@@ -339,6 +327,29 @@ mod tests {
             assert_eq!(sha256(&file, &cache), wanted, "{text}");
             assert_eq!(Hashes::read(&cache).files.len(), 1, "written anew");
         }
+    }
+
+    #[test]
+    fn a_hash_that_is_supplied_is_not_made_again() {
+        let folder = tempfile::tempdir().unwrap();
+        let (cache, file) = (folder.path().join("hashes.json"), weights(folder.path(), 4));
+        let small = ModelFile {
+            name: "config.json".to_owned(),
+            path: folder.path().join("config.json"),
+        };
+        std::fs::write(&small.path, "{}").unwrap();
+        let mut fingerprint = Fingerprint::begin(vec![small, file.clone()], Some(cache.clone()));
+        assert_eq!(fingerprint.missing(), std::slice::from_ref(&file.path));
+        fingerprint.supply(&file.path, "supplied");
+        assert!(fingerprint.missing().is_empty());
+        assert_eq!(fingerprint.records().unwrap()[1].1.sha256, "supplied");
+        assert_eq!(sha256(&file, &cache), "supplied", "kept for the next run");
+        let path = file.path.clone();
+        let mut late = Fingerprint::begin(vec![file], None);
+        late.supply(&path, "supplied");
+        std::fs::write(&path, "changed").unwrap();
+        let error = late.records().unwrap_err().to_string();
+        assert!(error.ends_with("changed while it was read"), "{error}");
     }
 
     #[test]

@@ -65,9 +65,9 @@ impl Model {
         self.fingerprint.records()
     }
 
-    /// Whether [`Self::files`] would have to wait.
-    pub fn is_being_hashed(&self) -> bool {
-        self.fingerprint.is_running()
+    /// Whether [`Self::files`] would have to read large files for their hashes, which loading reads anyway.
+    pub fn hashes_when_loaded(&self) -> bool {
+        !self.fingerprint.missing().is_empty()
     }
 
     /// What an answer to `script` depends on besides files and prompt.
@@ -159,7 +159,13 @@ impl Model {
         match &mut self.kind {
             Kind::Replay(file) => Ok(Box::new(replay(dataset, file)?)),
             #[cfg(feature = "libtorch")]
-            Kind::Checkpoint(runner) => runner.adapter(),
+            Kind::Checkpoint(runner) => {
+                let fingerprint = &mut self.fingerprint;
+                for (path, sha256) in runner.load(|| fingerprint.missing())? {
+                    fingerprint.supply(&path, &sha256);
+                }
+                runner.adapter()
+            }
         }
     }
 }

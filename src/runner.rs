@@ -8,7 +8,7 @@ use std::sync::atomic::AtomicBool;
 
 use model_adapters::checkpoint::Checkpoint;
 use model_adapters::runner::{
-    Batching, Device, Dtype, DtypeChoice, Exactness, Keep, Libtorch, RunnerSettings, Spread, VilaAdapter,
+    Batching, Device, Dtype, DtypeChoice, Exactness, Hashing, Keep, Libtorch, RunnerSettings, Spread, VilaAdapter,
 };
 use model_adapters::{Adapter, Request, Script};
 
@@ -138,9 +138,11 @@ impl Runner {
         ])
     }
 
-    /// The loaded model; loads it on the first call.
-    pub fn adapter(&mut self) -> Result<Box<dyn Adapter + '_>, Fault> {
+    /// Loads the model on the first call, and hashes in the same pass those of `unhashed` that it reads.
+    pub fn load(&mut self, unhashed: impl FnOnce() -> Vec<PathBuf>) -> Result<Vec<(PathBuf, String)>, Fault> {
+        let mut hashing = Hashing::default();
         if self.adapter.is_none() {
+            hashing = Hashing::of(unhashed());
             if self.settings.keep == Some(Keep::AsStored) {
                 eprintln!(
                     "the weights do not fit into free memory as float32: they stay as stored and are widened one matrix at \
@@ -148,11 +150,16 @@ impl Runner {
                 );
             }
             let start = std::time::Instant::now();
-            let mut adapter = VilaAdapter::open(&self.checkpoint, self.settings)?;
+            let mut adapter = VilaAdapter::open_hashing(&self.checkpoint, self.settings, &mut hashing)?;
             adapter.stop_when(Arc::clone(&self.stop));
             self.adapter = Some(adapter);
             eprintln!("model loaded in {:.1} s", start.elapsed().as_secs_f64());
         }
+        Ok(hashing.found().to_vec())
+    }
+
+    /// The model that [`Self::load`] has loaded.
+    pub fn adapter(&mut self) -> Result<Box<dyn Adapter + '_>, Fault> {
         match &mut self.adapter {
             Some(adapter) => Ok(Box::new(adapter)),
             None => Err(Fault::Bug("the model is loaded and not there".to_owned())),

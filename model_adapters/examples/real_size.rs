@@ -1,5 +1,5 @@
-//! What loading and asking a checkpoint costs: `real_size CKPT PICTURE [DTYPE]` prints one JSON object with the seconds
-//! of loading, the seconds to the first token (picture included), tokens per second behind it, and the peak of
+//! What loading and asking a checkpoint costs: `real_size CKPT PICTURE [--hash]` prints one JSON object with the seconds
+//! of loading (and hashing, as a checkpoint's first run does), the seconds to the first token (picture included), tokens per second behind it, and the peak of
 //! resident memory. `tests/bench/real_size.py` runs it on checkpoints of the published shapes.
 
 use std::error::Error;
@@ -9,7 +9,7 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use model_adapters::checkpoint::Checkpoint;
-use model_adapters::runner::{Device, DtypeChoice, RunnerSettings, VilaAdapter};
+use model_adapters::runner::{Device, DtypeChoice, Hashing, RunnerSettings, VilaAdapter};
 use model_adapters::{Adapter, EncodedPicture, GenerationLimits, PromptPart, Request, Script};
 
 /// New tokens of the timed answer.
@@ -18,20 +18,20 @@ const NEW_TOKENS: usize = 8;
 fn main() -> Result<(), Box<dyn Error>> {
     let mut arguments = std::env::args().skip(1);
     let (Some(folder), Some(picture)) = (arguments.next(), arguments.next()) else {
-        return Err("usage: real_size CKPT PICTURE [DTYPE]".into());
+        return Err("usage: real_size CKPT PICTURE [--hash]".into());
     };
-    let dtype = arguments
-        .next()
-        .unwrap_or_else(|| "auto".to_owned())
-        .parse::<DtypeChoice>()?;
+    let hashes = arguments.next().is_some_and(|option| option == "--hash");
     let start = Instant::now();
     let checkpoint = Checkpoint::open(&PathBuf::from(folder))?;
-    let mut settings = RunnerSettings::new(Device::Cpu, dtype);
+    let mut settings = RunnerSettings::new(Device::Cpu, DtypeChoice::Auto);
     settings.keep = Some(settings.loading(&checkpoint).keep);
-    let mut adapter = VilaAdapter::open(&checkpoint, settings)?;
+    let files = if hashes { checkpoint.weight_files() } else { Vec::new() };
+    let mut hashing = Hashing::of(files);
+    let mut adapter = VilaAdapter::open_hashing(&checkpoint, settings, &mut hashing)?;
     let load = start.elapsed().as_secs_f64();
     eprintln!(
-        "loaded in {load:.2} s, {:.2} GB resident at most",
+        "loaded in {load:.2} s, {} files hashed, {:.2} GB resident at most",
+        hashing.found().len(),
         peak_rss()? as f64 / 1e9
     );
 

@@ -84,8 +84,8 @@ struct Asked {
 impl TaskRun<'_> {
     /// Asks what is not answered yet, then scores all that is.
     fn execute(&self, model: &mut Model, interrupt: &Interrupt) -> Result<Exit, Fault> {
-        if model.is_being_hashed() && !self.plan(&self.earlier_entries()?).open.is_empty() {
-            // Loading reads what hashing reads at the same time, so that it comes from disk once.
+        if model.hashes_when_loaded() && !self.plan(&self.earlier_entries()?).open.is_empty() {
+            // So that the files come from disk once.
             model.load(self.questions.dataset())?;
         }
         let mut manifest = self.manifest(model)?;

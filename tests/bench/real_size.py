@@ -2,9 +2,9 @@
 
 Two are written, measured and deleted again, one after the other: one of llava-1.5-7b's shape (layout D, float16, 14.1 GB)
 and one of VILA1.5-3b's (layout B, bfloat16, 6.3 GB). The noise is one seeded block, repeated: what the model says means
-nothing, how long it takes does. Figures: loading beside `cat` of the same files, from a cold and from a warm page cache;
-seconds to the first token; tokens per second behind it; peak resident memory, mapped pages included, beside the
-weights.
+nothing, how long it takes does. Figures: loading beside `cat` of the same files, from a cold page cache (hashing the
+files in the same pass, as a checkpoint's first run does) and from a warm one; seconds to the first token; tokens per
+second behind it; peak resident memory, mapped pages included, beside the weights.
 
 Usage: python3 tests/bench/real_size.py target/release/examples/real_size [--only 7b|3b] [--folder DIR] [--keep]
 """
@@ -210,7 +210,8 @@ def measure(program, name, write, folder):
             forget(files)
         else:
             read = cat(files)
-        out = subprocess.run([program, str(folder), str(picture)], stdout=subprocess.PIPE, check=True, text=True)
+        command = [program, str(folder), str(picture), *(["--hash"] if state == "cold" else [])]
+        out = subprocess.run(command, stdout=subprocess.PIPE, check=True, text=True)
         found = json.loads(out.stdout)
         beside = found["peak_rss_bytes"] - weights
         ratio = found["load_s"] / read

@@ -6,14 +6,14 @@ use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use memmap2::Mmap;
+use memmap2::{Advice, Mmap, UncheckedAdvice};
 use safetensors::Dtype;
 
 use crate::checkpoint::error::CheckpointError;
 
 /// A mapped file.
 #[derive(Debug)]
-pub(super) struct MappedFile {
+pub(crate) struct MappedFile {
     path: PathBuf,
     map: Mmap,
 }
@@ -61,6 +61,27 @@ impl MappedFile {
     /// A range that one of the containers has checked.
     pub fn data(&self, range: &Range<usize>) -> &[u8] {
         self.map.get(range.clone()).unwrap_or_default()
+    }
+
+    /// Lets the system read `range`, as far as the file goes, before it is looked at. A system that will not hear
+    /// only reads later.
+    pub fn will_need(&self, range: Range<usize>) {
+        let end = range.end.min(self.map.len());
+        if range.start < end {
+            let _ = self.map.advise_range(Advice::WillNeed, range.start, end - range.start);
+        }
+    }
+
+    /// Takes `range` out of this process's memory; it stays in the system's cache of the file and comes back when it is
+    /// looked at again.
+    pub fn forget(&self, range: Range<usize>) {
+        if range.start < range.end {
+            // SAFETY: the map is of a file and read-only, so that no change can be lost with its pages.
+            let _ = unsafe {
+                self.map
+                    .unchecked_advise_range(UncheckedAdvice::DontNeed, range.start, range.len())
+            };
+        }
     }
 }
 

@@ -30,5 +30,7 @@ pub use config::{
 pub use error::CheckpointError;
 pub use inspect::{Inspection, ModuleInspection};
 pub use layout::Layout;
+#[cfg(feature = "libtorch")]
+pub(crate) use mapped::MappedFile;
 pub use open::{Checkpoint, OpenSettings};
 pub use tensors::{Dtype, Module, StoredTensor, TensorView};

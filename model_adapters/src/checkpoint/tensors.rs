@@ -2,11 +2,15 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
+#[cfg(feature = "libtorch")]
+use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, OnceLock};
 
 use crate::checkpoint::awq::{QuantisedView, StoredQuantised};
 use crate::checkpoint::error::{CheckpointError, quoted};
+#[cfg(feature = "libtorch")]
+use crate::checkpoint::mapped::MappedFile;
 use crate::checkpoint::mapped::Stored;
 
 /// The element type of a stored tensor.
@@ -105,6 +109,18 @@ impl StoredTensor {
     pub fn view(&self) -> TensorView<'_> {
         self.0.view()
     }
+
+    /// The file that it lies in.
+    #[cfg(feature = "libtorch")]
+    pub(crate) const fn file(&self) -> &Arc<MappedFile> {
+        &self.0.stored.file
+    }
+
+    /// Its bytes in that file, from the first element to the last.
+    #[cfg(feature = "libtorch")]
+    pub(crate) const fn range(&self) -> &Range<usize> {
+        &self.0.stored.range
+    }
 }
 
 impl Entry {
@@ -186,6 +202,13 @@ impl Module {
     /// The same, to be kept longer than this module.
     pub fn stored(&self, name: &str) -> Result<StoredTensor, CheckpointError> {
         self.entry(name).cloned().map(StoredTensor)
+    }
+
+    /// Those that the forward pass needs, with their canonical names; the weights of four bits are not among them.
+    #[cfg(feature = "libtorch")]
+    pub(crate) fn used(&self) -> impl Iterator<Item = (&str, StoredTensor)> {
+        let used = self.entries.iter().filter(|(_, entry)| entry.used);
+        used.map(|(name, entry)| (name.as_str(), StoredTensor(entry.clone())))
     }
 
     fn entry(&self, name: &str) -> Result<&Entry, CheckpointError> {

@@ -20,6 +20,7 @@ use crate::runner::error::{AnswerError, DeviceError, LoadError};
 use crate::runner::generate::Generation;
 use crate::runner::loading::{Keep, Loading, free_memory};
 use crate::runner::model::VilaModel;
+use crate::runner::pass::Hashing;
 use crate::runner::torch::{self, Dtype, DtypeChoice};
 use crate::runner::wording::Wording;
 use crate::stop::StopRule;
@@ -199,6 +200,19 @@ impl VilaAdapter {
     /// [`AdapterError::User`] where the device cannot be had, the tokenizer cannot be read or does not fit the
     /// embedding, or a tensor cannot be used.
     pub fn open(checkpoint: &Checkpoint, settings: RunnerSettings) -> Result<Self, AdapterError> {
+        Self::open_hashing(checkpoint, settings, &mut Hashing::default())
+    }
+
+    /// The same; hashes the weight files that `hashing` wants in the pass that reads them.
+    ///
+    /// # Errors
+    ///
+    /// As [`VilaAdapter::open`].
+    pub fn open_hashing(
+        checkpoint: &Checkpoint,
+        settings: RunnerSettings,
+        hashing: &mut Hashing,
+    ) -> Result<Self, AdapterError> {
         settings.check(checkpoint)?;
         settings.device.prepare()?;
         if let Some(threads) = settings.threads {
@@ -209,7 +223,7 @@ impl VilaAdapter {
             .open_tokenizer(profile)
             .map_err(|error| AdapterError::User(error.to_string()))?;
         let rows = checkpoint.vocabulary_rows(&tokenizer).map_err(LoadError::from)?;
-        let mut model = VilaModel::load(checkpoint, rows, settings.loading(checkpoint))?;
+        let mut model = VilaModel::load(checkpoint, rows, settings.loading(checkpoint), hashing)?;
         if settings.batching.ignore_end_tokens {
             model.ignore_end_tokens();
         }

@@ -9,6 +9,7 @@ use crate::runner::generate::{self, Generation, Watch};
 use crate::runner::kv_cache::KvCache;
 use crate::runner::llama::Llama;
 use crate::runner::loading::{Keep, Loading};
+use crate::runner::pass::{self, Hashing};
 use crate::runner::projector::Projector;
 use crate::runner::splice::Splice;
 use crate::runner::torch::{Dtype, Placement};
@@ -44,13 +45,19 @@ struct Parts<'a> {
 }
 
 impl VilaModel {
-    /// Reads the model as `loading` says, with the first `rows` rows of the decoder's embedding and head.
+    /// Reads the model as `loading` says, with the first `rows` rows of the decoder's embedding and head, and hashes
+    /// the files that `hashing` wants as it goes.
     ///
     /// # Errors
     ///
     /// A tensor that cannot be read, has another shape than the configuration asks for or is not finite in the working
     /// dtype; parts whose widths differ.
-    pub fn load(checkpoint: &Checkpoint, rows: usize, loading: Loading) -> Result<Self, LoadError> {
+    pub fn load(
+        checkpoint: &Checkpoint,
+        rows: usize,
+        loading: Loading,
+        hashing: &mut Hashing,
+    ) -> Result<Self, LoadError> {
         let Loading {
             placement,
             tower_dtype,
@@ -66,18 +73,24 @@ impl VilaModel {
             dtype: tower_dtype,
             ..placement
         };
+        let modules = [
+            (&checkpoint.tower_tensors, for_tower),
+            (&checkpoint.projector_tensors, placement),
+            (&checkpoint.llama_tensors, placement),
+        ];
+        let [tower, projector, llama] = pass::walk(modules, keep, hashing)?;
         let parts = Parts {
             tower: (
                 &checkpoint.tower,
-                Weights::of(&checkpoint.tower_tensors, for_tower, keep),
+                Weights::of(&checkpoint.tower_tensors, for_tower, keep, tower),
             ),
             projector: (
                 &checkpoint.projector,
-                Weights::of(&checkpoint.projector_tensors, placement, keep),
+                Weights::of(&checkpoint.projector_tensors, placement, keep, projector),
             ),
             llama: (
                 &checkpoint.llama,
-                Weights::of(&checkpoint.llama_tensors, placement, keep),
+                Weights::of(&checkpoint.llama_tensors, placement, keep, llama),
             ),
             eos: &checkpoint.generation.eos,
         };

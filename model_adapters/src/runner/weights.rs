@@ -1,6 +1,9 @@
 //! From the memory-mapped bytes of a stored tensor to a libtorch tensor of the working dtype on its device, or to a
 //! matrix that stays where it is. Either way every value is looked at once, and none may be NaN or infinite.
 
+use std::cell::RefCell;
+use std::collections::HashMap;
+
 use tch::Tensor;
 
 use crate::checkpoint::{self, Module, StoredQuantised, TensorView};
@@ -17,6 +20,17 @@ pub struct Weights<'a> {
     placement: Placement,
     keep: Keep,
     wide: WideBuffer,
+    /// What the walk over the files has made; each is taken once.
+    prepared: RefCell<HashMap<String, Prepared>>,
+}
+
+/// A tensor that has been read.
+#[derive(Debug)]
+pub enum Prepared {
+    /// In the working dtype.
+    Converted(Tensor),
+    /// A matrix that stays in its file: all its values are finite.
+    Finite,
 }
 
 enum Source<'a> {
@@ -31,19 +45,23 @@ type Make<'a> = dyn Fn(&str) -> Result<Tensor, LoadError> + 'a;
 
 impl<'a> Weights<'a> {
     /// Those of a checkpoint, converted to `placement` as they are asked for; matrices are kept as `keep` says.
-    pub fn of(module: &'a Module, placement: Placement, keep: Keep) -> Self {
+    pub fn of(module: &'a Module, placement: Placement, keep: Keep, prepared: HashMap<String, Prepared>) -> Self {
         Self {
             source: Source::Module(module),
             placement,
             keep,
             wide: WideBuffer::new(placement),
+            prepared: RefCell::new(prepared),
         }
     }
 
     /// The tensor `name` in the working dtype; it must have `shape`.
     pub fn tensor(&self, name: &str, shape: &[usize]) -> Result<Tensor, LoadError> {
         let tensor = match &self.source {
-            Source::Module(module) => convert(&module.tensor(name)?, self.placement)?,
+            Source::Module(module) => match self.take(name) {
+                Some(Prepared::Converted(tensor)) => tensor,
+                Some(Prepared::Finite) | None => convert(&module.tensor(name)?, self.placement)?,
+            },
             #[cfg(test)]
             Source::Random(make) => make(name)?,
         };
@@ -91,17 +109,33 @@ impl<'a> Weights<'a> {
         Ok(Matrix::ready(tensor))
     }
 
+    fn take(&self, name: &str) -> Option<Prepared> {
+        self.prepared.borrow_mut().remove(name)
+    }
+
     /// The matrix where it lies in its file.
     fn mapped(&self, module: &Module, name: &str, shape: &[usize]) -> Result<Matrix, LoadError> {
         let file = module.stored(name)?;
         let view = file.view();
         let tensor = stored(&view)?;
         require(name, shape, &tensor.size())?;
-        if !all_finite(view.bytes, view.dtype, threads()) {
+        let is_known = matches!(self.take(name), Some(Prepared::Finite));
+        if !is_known && !all_finite(view.bytes, view.dtype, threads()) {
             return Err(not_finite(&view, self.placement.dtype));
         }
         Ok(Matrix::stored(Mapped::new(tensor, file), &self.wide))
     }
+}
+
+/// Makes of a stored tensor what the model will ask for: matrices stay in their files where `keep` says so.
+pub(super) fn prepare(view: &TensorView<'_>, placement: Placement, keep: Keep) -> Result<Prepared, LoadError> {
+    if keep != Keep::AsStored || view.shape.len() != 2 {
+        return Ok(Prepared::Converted(convert(view, placement)?));
+    }
+    if !all_finite(view.bytes, view.dtype, threads()) {
+        return Err(not_finite(view, placement.dtype));
+    }
+    Ok(Prepared::Finite)
 }
 
 fn require(name: &str, shape: &[usize], found: &[i64]) -> Result<(), LoadError> {
@@ -192,6 +226,7 @@ impl<'a> Weights<'a> {
             placement,
             keep: Keep::Converted,
             wide: WideBuffer::new(placement),
+            prepared: RefCell::default(),
             source: Source::Random(Box::new(move |name| {
                 let mut state = name
                     .bytes()
