@@ -145,7 +145,8 @@ nothing twice.
   vila-bench grade --task mm-vet --run runs/llava-v1.5-13b --judge https://api.openai.com/v1 --judge-model gpt-4-0613
   vila-bench grade --task mm-vet --data eval --answers answers.jsonl --judge http://localhost:8000 --judge-model \
 qwen --dry-run
-  vila-bench grade --task mm-vet --data eval --calibrate --judge http://localhost:8000 --judge-model qwen";
+  vila-bench grade --task mm-vet --data eval --calibrate --judge http://localhost:8000 --judge-model qwen
+  vila-bench grade --task mm-vet --run runs/llava-v1.5-13b --judge rule";
 
 #[derive(Debug, Args)]
 pub struct GradeArgs {
@@ -167,12 +168,13 @@ pub struct GradeArgs {
     /// Split; default: the run's, else the one behind the paper's number, else the labelled one
     #[arg(long, value_name = "S")]
     pub split: Option<String>,
-    /// Server that speaks OpenAI's chat completions, with or without `/v1`
-    #[arg(long, value_name = "URL")]
+    /// Server that speaks OpenAI's chat completions, with or without `/v1`; or `rule`: no server, MM-Vet answers earn
+    /// the share of the reference that they hold, which compares with no published score
+    #[arg(long, value_name = "URL|rule")]
     pub judge: String,
     /// Model to ask there; the published MM-Vet scores are of `gpt-4-0613`
     #[arg(long, value_name = "NAME", value_parser = NonEmptyStringValueParser::new())]
-    pub judge_model: String,
+    pub judge_model: Option<String>,
     /// How often each answer is graded, for `mm-vet`; the score is the mean
     #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=100))]
     pub runs: u32,

@@ -75,6 +75,16 @@ pub trait Dataset: Send + Sync {
             "this benchmark is scored without a judge; `vila-bench score` needs the answers only".to_owned(),
         ))
     }
+    /// What a rule of ours makes of `answer` to sample `index`, where a judge is needed and none is at hand.
+    ///
+    /// # Errors
+    ///
+    /// A benchmark that has no such rule, and data without references.
+    fn rule_verdict(&self, _index: usize, _answer: &str) -> Result<Verdict, DataError> {
+        Err(DataError::Mismatch(
+            "no rule grades this benchmark; name a judge's server with --judge".to_owned(),
+        ))
+    }
     /// The file of these verdicts that `--grades` takes: for each sample its answer and what `judge` said of it, one
     /// entry a run. A sample without verdict is left out.
     fn grade_file(&self, _judge: &str, _judged: &[Option<(String, Vec<Verdict>)>]) -> Result<Vec<u8>, DataError> {

@@ -23,6 +23,7 @@ mod layout_tests;
 #[cfg(test)]
 mod published_tests;
 mod references;
+mod rule;
 mod score;
 mod tsv_file;
 
@@ -234,6 +235,11 @@ impl Dataset for MmVetData {
         };
         let reference = sample.reference.as_ref().ok_or_else(no_labels)?;
         Ok(Some(Box::new(Grading::new(&sample.question, reference, answer))))
+    }
+
+    fn rule_verdict(&self, index: usize, answer: &str) -> Result<Verdict, DataError> {
+        let reference = self.samples.get(index).and_then(|sample| sample.reference.as_ref());
+        Ok(rule::grade(reference.ok_or_else(no_labels)?, answer))
     }
 
     fn grade_file(&self, judge: &str, judged: &[Option<(String, Vec<Verdict>)>]) -> Result<Vec<u8>, DataError> {

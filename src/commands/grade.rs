@@ -13,7 +13,8 @@ use crate::cli::{Cli, Command, GradeArgs};
 use crate::exit::Exit;
 use crate::fault::Fault;
 use crate::judge::calibration::{self, Calibration, Comparison};
-use crate::judge::session::{Answers, Session};
+use crate::judge::grader::Grader;
+use crate::judge::session::Answers;
 use crate::judge::transcript;
 use crate::results::{FORMAT, Results};
 use crate::run_folder::RunFolder;
@@ -47,7 +48,7 @@ pub fn run(args: &GradeArgs) -> Result<Exit, Fault> {
     }
     let grading = Grading {
         args,
-        session: Session::new(args)?,
+        grader: Grader::new(args)?,
     };
     match (&args.run, &args.answers, &args.data) {
         (Some(run), _, _) => grading.of_run(run),
@@ -62,7 +63,7 @@ pub fn run(args: &GradeArgs) -> Result<Exit, Fault> {
 /// The command and its judge.
 struct Grading<'a> {
     args: &'a GradeArgs,
-    session: Session<'a>,
+    grader: Grader<'a>,
 }
 
 impl Grading<'_> {
@@ -79,7 +80,7 @@ impl Grading<'_> {
         require_same_data(&folder, dataset.as_ref())?;
         let answers = run.answers(dataset.as_ref())?;
         let model = run.model();
-        let graded = self.session.grade(&Answers {
+        let graded = self.grader.grade(&Answers {
             dataset: dataset.as_ref(),
             model: &model,
             answers: &answers,
@@ -103,7 +104,7 @@ impl Grading<'_> {
         let source = self.source(data, self.args.split.clone());
         let dataset = self.load(&source)?;
         let answers = answers_of_file(dataset.as_ref(), path)?;
-        let graded = self.session.grade(&Answers {
+        let graded = self.grader.grade(&Answers {
             dataset: dataset.as_ref(),
             model: &path.file_stem().unwrap_or_default().to_string_lossy(),
             answers: &answers,
@@ -131,7 +132,7 @@ impl Grading<'_> {
                 continue;
             };
             let answers = answers_of_file(dataset.as_ref(), answers)?;
-            let graded = self.session.grade(&Answers {
+            let graded = self.grader.grade(&Answers {
                 dataset: dataset.as_ref(),
                 model,
                 answers: &answers,
@@ -160,7 +161,7 @@ impl Grading<'_> {
 
     /// Prints the comparisons and keeps them.
     fn show(&self, comparisons: &[Comparison]) -> Result<(), Fault> {
-        let judge = &self.args.judge_model;
+        let judge = self.grader.name();
         let document = Calibration {
             format: FORMAT,
             task: self.args.task,

@@ -28,6 +28,7 @@ const REASONS_SHOWN: usize = 5;
 /// A judge as the command line names it.
 pub struct Session<'a> {
     args: &'a GradeArgs,
+    model: &'a str,
     endpoint: Endpoint,
     interrupt: Interrupt,
 }
@@ -45,11 +46,12 @@ pub struct Answers<'a> {
 }
 
 /// What came of grading.
+#[derive(Default)]
 pub struct Graded {
     /// The grade file; `None` where there is no grade to write.
     pub file: Option<PathBuf>,
     /// Judgements without a finding.
-    missing: usize,
+    pub(super) missing: usize,
 }
 
 /// An answer's verdicts, one a run.
@@ -57,18 +59,24 @@ type Judged = Option<(String, Vec<Option<Verdict>>)>;
 
 impl<'a> Session<'a> {
     /// Reads `--judge` and listens for Ctrl-C.
-    pub fn new(args: &'a GradeArgs) -> Result<Self, Fault> {
+    pub fn new(args: &'a GradeArgs, model: &'a str) -> Result<Self, Fault> {
         let endpoint = args.judge.parse();
         Ok(Self {
             args,
+            model,
             endpoint: endpoint.map_err(|why| Fault::User(format!("--judge: {why}")))?,
             interrupt: Interrupt::listen()?,
         })
     }
 
+    /// The model that is asked.
+    pub const fn model(&self) -> &str {
+        self.model
+    }
+
     /// Grades what is not graded yet and writes the grade file.
     pub fn grade(&self, of: &Answers<'_>) -> Result<Graded, Fault> {
-        let path = transcript::path(of.folder, of.model, &self.args.judge_model);
+        let path = transcript::path(of.folder, of.model, self.model);
         let file = self.grade_file(of);
         if file.exists() && !path.exists() {
             return Err(Fault::User(format!(
@@ -83,10 +91,7 @@ impl<'a> Session<'a> {
         let estimate = Estimate::of(&jobs, self.prices());
         if self.args.dry_run {
             let lines = [
-                format!(
-                    "{task}: {} judged by {} at {}",
-                    of.model, self.args.judge_model, self.endpoint
-                ),
+                format!("{task}: {} judged by {} at {}", of.model, self.model, self.endpoint),
                 format!("  judgements  {} to make, {known} already made", jobs.len()),
                 format!("  estimate    {estimate}"),
                 format!("  transcript  {}", path.display()),
@@ -94,7 +99,7 @@ impl<'a> Session<'a> {
             ];
             let mut out = std::io::stdout().lock();
             writeln!(out, "{}", lines.join("\n")).map_err(|error| Fault::stdout(&error))?;
-            return Ok(Graded { file: None, missing: 0 });
+            return Ok(Graded::default());
         }
         artefact::create_folder(of.folder)?;
         if known > 0 {
@@ -126,7 +131,7 @@ impl<'a> Session<'a> {
             .into_iter()
             .map(|judged| judged.map(|(answer, runs)| (answer, runs.into_iter().flatten().collect())))
             .collect();
-        let bytes = of.dataset.grade_file(&self.args.judge_model, &verdicts)?;
+        let bytes = of.dataset.grade_file(self.model, &verdicts)?;
         artefact::write(&file, |out| out.write_all(&bytes))?;
         eprintln!("{task}: grades written to `{}`", file.display());
         Ok(Graded {
@@ -149,7 +154,7 @@ impl<'a> Session<'a> {
                 let subject = Subject {
                     id: sample.id.to_string(),
                     answer_sha256: text_sha256(answer),
-                    judge: self.args.judge_model.clone(),
+                    judge: self.model.to_owned(),
                     run,
                 };
                 let (calls, verdict) = transcript.replay(&subject, judgement.as_mut());
@@ -180,7 +185,7 @@ impl<'a> Session<'a> {
         }
         let client = Client::new(
             self.endpoint.clone(),
-            self.args.judge_model.clone(),
+            self.model.to_owned(),
             key.map(|(key, _)| key),
             Duration::from_secs_f64(self.args.timeout),
         )?;
@@ -259,7 +264,7 @@ impl<'a> Session<'a> {
 
     /// The grade file's place, named as the organisers' tool names it.
     fn grade_file(&self, of: &Answers<'_>) -> PathBuf {
-        let judge = transcript::file_part(&self.args.judge_model);
+        let judge = transcript::file_part(self.model);
         let what = match self.args.task {
             Task::Mmbench => "matches".to_owned(),
             _ => format!("grade-{}runs", self.args.runs),

@@ -4,6 +4,7 @@ mod faults;
 mod mmbench;
 mod reference;
 mod resume;
+mod rule;
 
 use std::fs;
 use std::path::{Path, PathBuf};

@@ -6,7 +6,7 @@ use std::path::Path;
 
 use serde::{Deserialize, Serialize};
 
-use super::grader;
+use super::{grader, rule};
 use crate::benchmark::SourceFile;
 use crate::error::DataError;
 use crate::json_object::{self, Members};
@@ -111,6 +111,9 @@ impl Grades {
             ("unknown".to_owned(), Some(remark))
         } else if self.judges.iter().all(published) {
             (self.judges.join(", "), None)
+        } else if self.judges == [rule::NAME] {
+            let remark = "graded by rule, words of the reference in the answer, and not by GPT-4: not comparable";
+            (rule::NAME.to_owned(), Some(remark))
         } else {
             let remark = "published MM-Vet scores were graded by GPT-4 (gpt-4-0613): not comparable with them";
             (self.judges.join(", "), Some(remark))
@@ -206,6 +209,7 @@ mod tests {
             (vec!["gpt-4-0613", "gpt-4"], "gpt-4-0613, gpt-4", true),
             (vec!["gpt-4o"], "gpt-4o", false),
             (vec!["gpt-4", "qwen"], "gpt-4, qwen", false),
+            (vec!["rule"], "rule", false),
         ] {
             let judge = judge(&models);
             assert_eq!((judge.name.as_str(), judge.remark.is_none()), (name, comparable));
