@@ -6,7 +6,7 @@ use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use memmap2::{Advice, Mmap, UncheckedAdvice};
+use memmap2::{Mmap, UncheckedAdvice};
 use safetensors::Dtype;
 
 use crate::checkpoint::error::CheckpointError;
@@ -61,15 +61,6 @@ impl MappedFile {
     /// A range that one of the containers has checked.
     pub fn data(&self, range: &Range<usize>) -> &[u8] {
         self.map.get(range.clone()).unwrap_or_default()
-    }
-
-    /// Lets the system read `range`, as far as the file goes, before it is looked at. A system that will not hear
-    /// only reads later.
-    pub fn will_need(&self, range: Range<usize>) {
-        let end = range.end.min(self.map.len());
-        if range.start < end {
-            let _ = self.map.advise_range(Advice::WillNeed, range.start, end - range.start);
-        }
     }
 
     /// Takes `range` out of this process's memory; it stays in the system's cache of the file and comes back when it is
