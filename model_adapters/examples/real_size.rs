@@ -1,6 +1,7 @@
-//! What loading and asking a checkpoint costs: `real_size CKPT PICTURE [--hash]` prints one JSON object with the seconds
-//! of loading (and hashing, as a checkpoint's first run does), the seconds to the first token (picture included), tokens per second behind it, and the peak of
-//! resident memory. `tests/bench/real_size.py` runs it on checkpoints of the published shapes.
+//! What loading and asking a checkpoint costs: `real_size CKPT PICTURE` prints one JSON object with the seconds of
+//! loading, the seconds to the first token (picture included), tokens per second behind it, and the peak of resident
+//! memory. With `--hash` it hashes the files as it loads them, as a checkpoint's first run does, and asks nothing.
+//! `tests/bench/real_size.py` runs it on checkpoints of the published shapes.
 
 use std::error::Error;
 use std::ops::ControlFlow;
@@ -35,6 +36,14 @@ fn main() -> Result<(), Box<dyn Error>> {
         peak_rss()? as f64 / 1e9
     );
 
+    if hashes {
+        let keep = settings.keep.map_or("", model_adapters::runner::Keep::id);
+        println!(
+            "{{\"keep\": \"{keep}\", \"load_s\": {load:.2}, \"peak_rss_bytes\": {}}}",
+            peak_rss()?
+        );
+        return Ok(());
+    }
     let mut timed = |max_new_tokens| -> Result<(f64, usize), Box<dyn Error>> {
         let (path, start) = (picture.clone(), Instant::now());
         let mut tokens: Result<usize, Box<dyn Error>> = Err("no answer".into());

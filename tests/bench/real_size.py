@@ -218,6 +218,8 @@ def measure(program, name, write, folder):
         first = ", hashed in the same pass" if hashing else ""
         print(f"{name}, {state} cache, weights {found['keep']}{first}:")
         print(f"  loading          {found['load_s']:.2f} s, cat {read:.2f} s: ratio {ratio:.2f} (wanted: {LOADING_BESIDE_CAT})")
+        if hashing:
+            continue
         print(f"  first token      {found['first_token_s']:.1f} s, picture included")
         print(f"  tokens a second  {found['tokens_per_s']:.3f}, answer of {found['tokens']} in {found['answer_s']:.1f} s")
         print(
