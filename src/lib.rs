@@ -19,6 +19,8 @@ mod hash;
 mod interrupt;
 mod journal;
 mod judge;
+#[cfg(feature = "libtorch")]
+mod learned_file;
 mod manifest;
 mod model;
 mod plan;
@@ -36,8 +38,6 @@ mod scorecard;
 mod scored_run;
 mod script;
 mod speed;
-#[cfg(feature = "libtorch")]
-mod spread_file;
 mod statistics;
 mod table;
 mod task;
