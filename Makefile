@@ -76,8 +76,8 @@ lint: libtorch
 
 bench: build .oracle/.complete
 	$(PYTHON) tests/bench/bench.py target/release/vila-bench
+	$(CARGO) build $(BUILD) --example real_size --example pictures
 	.oracle/bin/python tests/bench/speed.py target/release/vila-bench
-	$(CARGO) build $(BUILD) --example real_size
 	$(PYTHON) tests/bench/real_size.py target/release/examples/real_size
 
 licences:

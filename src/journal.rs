@@ -44,6 +44,9 @@ pub struct Entry {
     /// Generated tokens, the end token included; 0 for replayed answers.
     #[serde(default)]
     pub new_tokens: usize,
+    /// Their ids; kept with `--ignore-eos`, where programs are compared token by token, else absent.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub ids: Vec<u32>,
     /// `end-token`, `length` or `replayed`; absent where there is no answer.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub finish: Option<String>,
@@ -65,6 +68,7 @@ impl Entry {
             prompt,
             prompt_tokens: 0,
             new_tokens: 0,
+            ids: Vec::new(),
             finish: None,
             truncated: false,
             repeats: None,
@@ -74,6 +78,7 @@ impl Entry {
                 answer: Some(said.text),
                 prompt_tokens: said.prompt_tokens,
                 new_tokens: said.new_tokens,
+                ids: said.ids,
                 finish: Some(said.finish.id().to_owned()),
                 truncated: said.truncated,
                 repeats: said.repeats,
@@ -216,6 +221,7 @@ mod tests {
             prompt: "Is there a kite in the image?".to_owned(),
             prompt_tokens: 638,
             new_tokens: 2,
+            ids: Vec::new(),
             finish: Some("end-token".to_owned()),
             truncated: false,
             repeats: None,

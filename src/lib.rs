@@ -19,6 +19,8 @@ mod hash;
 mod interrupt;
 mod journal;
 mod judge;
+#[cfg(feature = "libtorch")]
+mod learned_file;
 mod manifest;
 mod model;
 mod plan;
@@ -36,8 +38,6 @@ mod scorecard;
 mod scored_run;
 mod script;
 mod speed;
-#[cfg(feature = "libtorch")]
-mod spread_file;
 mod statistics;
 mod table;
 mod task;
@@ -51,6 +51,11 @@ use crate::cli::Cli;
 
 /// Parses the command line, runs the command, maps its outcome to an exit status.
 pub fn main() -> ExitCode {
+    // SAFETY: nothing has run before, so there is no other thread.
+    #[cfg(feature = "libtorch")]
+    unsafe {
+        model_adapters::runner::use_large_pages();
+    }
     exit::install_bug_report();
     match Cli::try_parse() {
         Ok(cli) => exit::report(commands::run(cli.command)),

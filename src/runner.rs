@@ -8,14 +8,14 @@ use std::sync::atomic::AtomicBool;
 
 use model_adapters::checkpoint::Checkpoint;
 use model_adapters::runner::{
-    Batching, Device, Dtype, DtypeChoice, Exactness, Hashing, Keep, Libtorch, RunnerSettings, Spread, VilaAdapter,
+    Batching, Device, Dtype, DtypeChoice, Exactness, Hashing, Keep, Learned, Libtorch, RunnerSettings, VilaAdapter,
 };
 use model_adapters::{Adapter, Request, Script};
 
 use crate::cli::{AspectRatio, BatchSize, DtypeArg, RunArgs};
 use crate::fault::Fault;
 use crate::fingerprint::ModelFile;
-use crate::spread_file::SpreadFile;
+use crate::learned_file::LearnedFile;
 
 /// A checkpoint and how it is to be run.
 pub struct Runner {
@@ -83,9 +83,9 @@ impl Runner {
 
     /// Goes on from what earlier runs measured.
     pub fn recall(&mut self, folder: &Path, identity: &BTreeMap<String, String>) -> Result<(), Fault> {
-        let kept = SpreadFile::of(folder, identity, &self.machine()).read()?;
-        if let (Some(adapter), Some(spread)) = (&mut self.adapter, kept) {
-            adapter.remember(spread);
+        let kept = LearnedFile::of(folder, identity, &self.machine()).read()?;
+        if let (Some(adapter), Some(learned)) = (&mut self.adapter, kept) {
+            adapter.remember(learned);
         }
         Ok(())
     }
@@ -93,8 +93,8 @@ impl Runner {
     /// Keeps what has been measured for later runs.
     pub fn keep(&self, folder: &Path, identity: &BTreeMap<String, String>) -> Result<(), Fault> {
         match &self.adapter {
-            Some(adapter) if adapter.spread() != Spread::default() => {
-                SpreadFile::of(folder, identity, &self.machine()).write(&adapter.spread())
+            Some(adapter) if adapter.learned() != Learned::default() => {
+                LearnedFile::of(folder, identity, &self.machine()).write(adapter.learned())
             }
             _ => Ok(()),
         }

@@ -17,6 +17,8 @@ use model_adapters::{Adapter, EncodedPicture, GenerationLimits, PromptPart, Requ
 const NEW_TOKENS: usize = 8;
 
 fn main() -> Result<(), Box<dyn Error>> {
+    // SAFETY: this is the only thread.
+    unsafe { model_adapters::runner::use_large_pages() };
     let mut arguments = std::env::args().skip(1);
     let (Some(folder), Some(picture)) = (arguments.next(), arguments.next()) else {
         return Err("usage: real_size CKPT PICTURE [--hash]".into());

@@ -25,4 +25,4 @@ pub use request::{
     Adapter, AdapterError, Answer, EncodedPicture, FinishReason, Generated, GenerationLimits, PromptPart, Request,
     SampleFailure, Script,
 };
-pub use work::{Report, Span, Spent, Stage, Work};
+pub use work::{Rates, Report, Span, Spent, Stage, Work};

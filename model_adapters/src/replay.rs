@@ -30,6 +30,7 @@ impl Adapter for Replay {
                     text: text.clone(),
                     prompt_tokens: 0,
                     new_tokens: 0,
+                    ids: Vec::new(),
                     finish: FinishReason::Replayed,
                     truncated: false,
                     repeats: None,

@@ -104,6 +104,8 @@ pub struct Generated {
     pub prompt_tokens: usize,
     /// Generated tokens, the end token included; 0 where nothing was run.
     pub new_tokens: usize,
+    /// Their ids; none where nothing was run.
+    pub ids: Vec<u32>,
     /// Why it ended.
     pub finish: FinishReason,
     /// The spliced prompt was cut to the model's longest sequence, as the references do; its end, the question, may

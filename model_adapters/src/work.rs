@@ -8,6 +8,9 @@ use serde::{Deserialize, Serialize};
 /// Counts that do not depend on the machine.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct Work {
+    /// Questions whose prompts were prefilled.
+    #[serde(default)]
+    pub questions: usize,
     /// Pictures encoded.
     pub tower_forwards: usize,
     /// Prefill passes.
@@ -69,12 +72,31 @@ pub struct Report {
     pub work: Work,
     /// Seconds.
     pub spent: Spent,
+    /// What of the machine that used; measured with `--trace`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub rates: Option<Rates>,
+}
+
+/// What this machine can do at the model's shapes, and what of it a run used.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+pub struct Rates {
+    /// Operations a second of a product of 2048 rows with an MLP matrix of the decoder.
+    pub matrix: f64,
+    /// Bytes a second of summing up the matrices of the decoder's layers.
+    pub read: f64,
+    /// The share of `matrix` that the prefill passes had: operations of their products with weights over their
+    /// seconds.
+    pub prefill: f64,
+    /// The share of `read` that the decode steps had: bytes of the layers' matrices and the head, once a step, over
+    /// their seconds.
+    pub decode: f64,
 }
 
 impl AddAssign for Report {
     /// One stretch of asking after another.
     fn add_assign(&mut self, other: Self) {
         let (mine, theirs) = (&mut self.work, other.work);
+        mine.questions += theirs.questions;
         mine.tower_forwards += theirs.tower_forwards;
         mine.prefill_passes += theirs.prefill_passes;
         mine.prefilled += theirs.prefilled;
@@ -96,6 +118,7 @@ impl AddAssign for Report {
         mine.prefill += theirs.prefill;
         mine.steps += theirs.steps;
         mine.alone += theirs.alone;
+        self.rates = other.rates.or(self.rates);
     }
 }
 

@@ -4,6 +4,7 @@ use std::cell::Cell;
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::io::Write as _;
 use std::ops::ControlFlow;
+use std::time::Instant;
 
 use benchmarks::{Protocol, Task};
 use model_adapters::{Answer, Report};
@@ -165,7 +166,10 @@ impl TaskRun<'_> {
         let mut sink = |answer: Answer| {
             let index = index_of.get(answer.id.as_str());
             let prompt = index.map(|&index| self.questions.prompt(index)).unwrap_or_default();
-            let entry = Entry::of(answer, prompt);
+            let mut entry = Entry::of(answer, prompt);
+            if !self.args.ignore_eos {
+                entry.ids.clear();
+            }
             asked.questions += 1;
             asked.new_tokens += entry.new_tokens;
             progress.add(entry.error.is_some());
@@ -200,7 +204,10 @@ impl TaskRun<'_> {
         let entries = self.folder.entries()?;
         let answer = |sample: &benchmarks::Sample| entries.get(sample.id.as_str())?.answer.clone();
         let answers: Vec<Option<String>> = dataset.samples().iter().map(answer).collect();
-        match dataset.score(&answers, Protocol::Paper) {
+        let start = Instant::now();
+        let scored = dataset.score(&answers, Protocol::Paper);
+        speed::say_scored(self.questions.task(), start.elapsed().as_secs_f64());
+        match scored {
             Ok(score) => {
                 let run = ScoredRun {
                     folder: &self.folder,

@@ -187,6 +187,7 @@ fn entries(dataset: &dyn Dataset, outcomes: &[Option<PredictionOutcome>]) -> Has
                 prompt,
                 prompt_tokens: 0,
                 new_tokens: 0,
+                ids: Vec::new(),
                 finish: None,
                 truncated: false,
                 repeats: None,

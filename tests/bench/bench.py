@@ -7,9 +7,11 @@ FOLDER, default `.bench`, takes about 2.6 GB. Exit 1 where a goal is missed or t
 number, one PARTth of every size: a test of the bench, whose goals are then none.
 """
 
+import glob
 import json
 import os
 import re
+import shutil
 import subprocess
 import sys
 import time
@@ -99,6 +101,27 @@ def pictures(what, task):
     return check
 
 
+def replayed(command, folder, rows, table):
+    """What the harness takes for a question beside the model: answers from a file, 100 to 100,000 of them."""
+    microseconds = {}
+    for count in [limit for limit in (100, 1_000, 10_000, 100_000) if limit <= rows]:
+        out = os.path.join(folder, "runs")
+        shutil.rmtree(out, ignore_errors=True)
+        _, peak, _ = ran(command, [
+            "run", "--model", os.path.join(folder, "answers.jsonl"), "--tasks", "vqav2", "--split", "val",
+            "--data", folder, "--out", out, "--limit", str(count),
+        ])
+        manifest = glob.glob(os.path.join(out, "*", "vqav2@*", "manifest.json"))[0]
+        segment = json.load(open(manifest, encoding="utf-8"))["segments"][-1]
+        if segment["asked"] != count:
+            sys.exit(f"{segment['asked']} of {count} questions were asked")
+        microseconds[count] = segment["seconds"] / count * 1e6
+        table.add(f"replayed answers, {count} questions: each", microseconds[count], "us")
+    if 100_000 in microseconds:
+        table.add("replayed answers: a question of 100,000 beside one of 1,000", microseconds[100_000] / microseconds[1_000], "x", 1.5)
+        table.add("replayed answers, 100,000 questions: peak memory", peak, "MB")
+
+
 SIZES = {
     "vqav2-val": (214_354, vqav2_val),
     "vqav2-test": (447_793, vqav2_test),
@@ -117,6 +140,8 @@ def main():
         rows //= part
         print(f"{kind}: {rows} rows", file=sys.stderr)
         measure(command, invent.invent(kind, os.path.join(folder, kind), rows), rows, table)
+        if kind == "vqav2-val":
+            replayed(command, os.path.join(folder, kind), rows, table)
     table.print()
     print(f"load of the machine: {os.getloadavg()[0]:.1f} on {os.cpu_count()} cores")
     sys.exit(1 if table.missed else 0)

@@ -2,190 +2,234 @@
 
 Both compute in float32 on the CPU with the same number of threads, one after the other, in one run of this script.
 EOS is ignored and answer lengths are fixed on both sides. The questions are those of the benchmarks' own files, the
-pictures are drawn at random, one file a name. The rival answers a seeded sample of each workload.
+pictures are drawn at random, one file a name. The rival answers a seeded sample of each workload; of the same sample
+our token ids are compared with the rival's and with our own path of one question at a time.
 
 Usage: .oracle/bin/python tests/bench/speed.py target/release/vila-bench [--folder .bench/speed] [--sample 64]
-           [--workloads pope,gqa] [--data ../shared/data]
+           [--workloads pope,gqa,jpeg,3b] [--data ../shared/data]
+
+Every workload's figures are in FOLDER/results.jsonl as soon as they are known; `--table` prints the table of what is
+there. About 35 minutes on two cores.
+
+The bound of a workload is the ratio that our work would reach if its matrix products ran at the rate measured on this
+machine, at the same shapes and in the same run, and nothing else took time.
 """
 
 import argparse
-import collections
 import json
 import os
 import pathlib
 import random
-import resource
+import re
 import shutil
 import subprocess
+import sys
 import time
 
-import numpy as np
 import torch
 import transformers
-from PIL import Image
 
 import checkpoint
+import workloads
+from rival import Rival
+from workloads import WORKLOADS, lines
 
-SEED = 20260103
-LETTER = "\nAnswer with the option's letter from the given choices directly."
+HERE = pathlib.Path(__file__).resolve().parent
 # Where two logits are closer than this, two programs may choose differently.
 MARGIN = 1e-3
-
-# name: (questions, tokens of an answer, questions/s against the rival that we mean to reach)
-WORKLOADS = {
-    "pope": (504, 2, 15.0),
-    "gqa": (320, 3, 20.0),
-    "mmbench": (148, 2, 4.0),
-    "mme": (96, 2, 2.2),
-    "vizwiz": (64, 4, 1.2),
-    "mm-vet": (64, 80, 3.0),
-}
-
-
-def lines(path):
-    with open(path, encoding="utf-8") as file:
-        return [json.loads(line) for line in file]
-
-
-def questions_of(name, data):
-    """(picture, text) of a benchmark's question file."""
-    root = data / "llava-eval"
-    if name == "mmbench":
-        rows = lines(root / "mmbench/answers/mmbench_dev_20230712/llava-v1.5-13b.jsonl")
-        # Rotations of a question differ by a million in their id and show the same picture.
-        return [(f"{row['question_id'] % 1_000_000}.jpg", row["prompt"] + LETTER) for row in rows]
-    files = {
-        "pope": "pope/llava_pope_test.jsonl",
-        "gqa": "gqa/llava_gqa_testdev_balanced.jsonl",
-        "mme": "MME/llava_mme.jsonl",
-        "vizwiz": "vizwiz/llava_test.jsonl",
-        "mm-vet": "mm-vet/llava-mm-vet.jsonl",
-    }
-    return [(row["image"], row["text"]) for row in lines(root / files[name])]
-
-
-def write_workload(name, count, data, folder):
-    """Whole picture groups, about `count` questions, in the layout of LLaVA's MM-Vet file: any text about any picture."""
-    groups = collections.defaultdict(list)
-    for picture, text in questions_of(name, data):
-        groups[picture].append(text)
-    pictures = sorted(groups)
-    random.Random(SEED).shuffle(pictures)
-    shutil.rmtree(folder, ignore_errors=True)
-    (folder / "images").mkdir(parents=True)
-    rows = []
-    for number, picture in enumerate(pictures):
-        if len(rows) >= count:
-            break
-        file = picture.replace("/", "_").rsplit(".", 1)[0] + ".jpg"
-        draw_picture(folder / "images" / file, number)
-        rows += [{"question_id": len(rows) + n, "image": file, "text": text} for n, text in enumerate(groups[picture])]
-    with open(folder / "llava-mm-vet.jsonl", "w", encoding="utf-8") as out:
-        out.writelines(json.dumps(row) + "\n" for row in rows)
-    return rows
-
-
-def draw_picture(path, seed):
-    """640 x 480: a gradient, rectangles, a little noise."""
-    generator = np.random.RandomState(seed)
-    picture = np.zeros((480, 640, 3), np.float32)
-    picture += np.linspace(0, 255, 640)[None, :, None] * generator.rand(3) + np.linspace(0, 99, 480)[:, None, None]
-    for _ in range(12):
-        top, left = generator.randint(0, 400), generator.randint(0, 560)
-        height, width = generator.randint(20, 300, 2)
-        picture[top : top + height, left : left + width] = generator.randint(0, 256, 3)
-    picture += generator.randn(480, 640, 1) * 8
-    Image.fromarray(picture.clip(0, 255).astype(np.uint8)).save(path, quality=90)
+# Stages of a run that are spent inside libtorch.
+IN_LIBTORCH = ("tower", "projector", "prefill", "steps", "alone")
+JPEG_GOAL = 3.0
 
 
 def run_ours(command, model, data, out, tokens, more=()):
-    """Answers by question number, seconds of asking, CPU seconds of the whole process, the report of the run."""
-    before = resource.getrusage(resource.RUSAGE_CHILDREN)
+    """What a run of all questions of `data` took and said."""
     shutil.rmtree(out / model.name / "mm-vet@all", ignore_errors=True)
     arguments = [command, "run", "--model", model, "--tasks", "mm-vet", "--data", data, "--out", out]
-    arguments += ["--max-new-tokens", str(tokens), "--ignore-eos", "--no-dedupe", *more]
-    ran = subprocess.run([str(argument) for argument in arguments], capture_output=True, text=True)
+    arguments += ["--max-new-tokens", tokens, "--ignore-eos", "--no-dedupe", *more]
+    start = time.perf_counter()
+    with open(out.with_suffix(".log"), "w+", encoding="utf-8") as log:
+        process = subprocess.Popen([str(argument) for argument in arguments], stdout=log, stderr=log)
+        _, status, usage = os.wait4(process.pid, 0)
+        wall = time.perf_counter() - start
+        log.seek(0)
+        said = log.read()
     folder = next(iter((out / model.name).glob("mm-vet@*")), None)
-    if ran.returncode != 0 or folder is None:
-        raise SystemExit(f"vila-bench: {ran.returncode}\n{ran.stderr}")
-    answers = {row["id"].rsplit("_", 1)[-1]: row for row in lines(folder / "predictions.jsonl")}
+    if status != 0 or folder is None:
+        raise SystemExit(f"vila-bench: {status}\n{said}")
     segment = json.loads((folder / "manifest.json").read_text())["segments"][-1]
-    after = resource.getrusage(resource.RUSAGE_CHILDREN)
-    cpu = after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
-    return answers, segment["seconds"], cpu, segment["report"]
+    loaded = float(re.search(r"model loaded in ([\d.]+) s", said).group(1))
+    entries = {int(row["id"].rsplit("_", 1)[-1]): row for row in lines(folder / "predictions.jsonl")}
+    return {
+        "ids": {number: row["ids"] for number, row in entries.items()},
+        "seconds": segment["seconds"],
+        "report": segment["report"],
+        "beside": wall - segment["seconds"] - loaded,
+        "peak": usage.ru_maxrss / 1024,
+        "cpu": usage.ru_utime + usage.ru_stime,
+    }
 
 
-class Rival:
-    """transformers as the evaluation loops of LLaVA and lmms-eval use it."""
-
-    def __init__(self, folder):
-        self.model = transformers.LlavaForConditionalGeneration.from_pretrained(folder, dtype=torch.float32).eval()
-        self.model.generation_config.eos_token_id = None
-        tokenizer = transformers.AutoTokenizer.from_pretrained(folder)
-        self.processor = transformers.LlavaProcessor(
-            transformers.CLIPImageProcessor.from_pretrained(folder),
-            tokenizer,
-            patch_size=checkpoint.TOWER["patch_size"],
-            vision_feature_select_strategy="default",
-            num_additional_image_tokens=1,
-        )
-
-    @torch.inference_mode()
-    def generate(self, picture, text, tokens, **more):
-        image = Image.open(picture).convert("RGB")
-        prompt = f"USER: <image>\n{text} ASSISTANT:"
-        inputs = self.processor(images=image, text=prompt, return_tensors="pt")
-        length = inputs["input_ids"].shape[1]
-        return length, self.model.generate(**inputs, do_sample=False, max_new_tokens=tokens, **more)
-
-    def answer(self, picture, text, tokens):
-        length, ids = self.generate(picture, text, tokens)
-        said = ids[0, length:]
-        assert len(said) == tokens, (len(said), tokens)
-        return self.processor.tokenizer.decode(said, skip_special_tokens=True).strip(), tuple(said.tolist())
-
-    def closest(self, picture, text, tokens):
-        """The smallest lead of a best logit along the answer."""
-        _, out = self.generate(picture, text, tokens, output_logits=True, return_dict_in_generate=True)
-        leads = [torch.topk(logits[0], 2).values for logits in out.logits]
-        return min(float(best[0] - best[1]) for best in leads)
+def matrix_rate(rows, inputs, outputs):
+    """Operations a second of a float32 product of these shapes, the best of ten."""
+    x, weight = torch.randn(rows, inputs), torch.randn(outputs, inputs)
+    best = float("inf")
+    for _ in range(10):
+        start = time.perf_counter()
+        torch.nn.functional.linear(x, weight)
+        best = min(best, time.perf_counter() - start)
+    return 2 * rows * inputs * outputs / best
 
 
-def measure(name, arguments, model, rival, folder):
-    count, tokens, target = WORKLOADS[name]
-    data = folder / name
-    rows = write_workload(name, count, arguments.data, data)
-    answers, seconds, cpu, report = run_ours(arguments.command, model, data, folder / "runs", tokens)
-    alone, *_ = run_ours(arguments.command, model, data, folder / "alone", tokens, ["--one-at-a-time"])
-    differing = [n for n in answers if answers[n]["answer"] != alone[n]["answer"]]
-    sample = random.Random(SEED).sample(rows, min(arguments.sample, len(rows)))
-    rival.answer(data / "images" / sample[0]["image"], sample[0]["text"], 2)
-    start, cpu_start = time.perf_counter(), time.process_time()
-    theirs = [rival.answer(data / "images" / row["image"], row["text"], tokens) for row in sample]
-    their_rate = len(sample) / (time.perf_counter() - start)
-    their_cpu = time.process_time() - cpu_start
-    # On a busy machine wall time measures the neighbours; CPU time, with our loading counted, does less so.
-    cpu_ratio = (their_cpu / len(sample)) / (cpu / len(rows))
-    our_rate = len(rows) / seconds
-    other = []
-    for row, (text, _) in zip(sample, theirs):
-        if answers[str(row["question_id"])]["answer"] != text:
-            other.append((row["question_id"], rival.closest(data / "images" / row["image"], row["text"], tokens)))
-    distinct = len({ids for _, ids in theirs}) / len(theirs)
-    pictures = len({row["image"] for row in rows})
-    print(
-        f"{name:8} {len(rows):5} questions {pictures:4} pictures  ours {our_rate:8.2f}/s  rival {their_rate:6.2f}/s of "
-        f"{len(sample):3}  ratio {our_rate / their_rate:6.2f} (CPU seconds {cpu_ratio:6.2f})  target {target:5.1f}  distinct {distinct:4.0%}  "
-        f"asked again {report['work']['close']}",
-        flush=True,
+def operations(shape, questions, work):
+    """Of the matrix products with weights that `work` counts: `batching.md`'s formulas. The last layer computes no
+    more than keys and values for positions whose output nobody asks for."""
+    tower, decoder = shape.tower, shape.decoder
+    width, inner = tower["hidden_size"], tower["intermediate_size"]
+    patches = (tower["image_size"] // tower["patch_size"]) ** 2 + 1
+    blocks = tower["num_hidden_layers"] - 1
+    hidden, middle, layers = decoder["hidden_size"], decoder["intermediate_size"], decoder["num_hidden_layers"]
+    of_tower = 2 * patches * blocks * (4 * width**2 + 2 * width * inner) + 2 * patches * (width + hidden) * hidden
+    layer, last = 4 * hidden**2 + 3 * hidden * middle, 2 * hidden**2
+    rest, head = layer - last, hidden * checkpoint.VOCABULARY
+    return (
+        work["tower_forwards"] * of_tower
+        + work["prefilled"] * 2 * ((layers - 1) * layer + last)
+        + questions * 2 * (rest + head)
+        + work["decoded"] * 2 * (layers * layer + head)
     )
-    print(f"         {json.dumps(report['spent'])}")
-    print(f"         differing from our one-at-a-time path: {len(differing)} {differing[:5]}")
-    bad = [(question, lead) for question, lead in other if lead > MARGIN]
-    print(f"         differing from the rival: {len(other)}; of these with every lead over {MARGIN}: {len(bad)}")
-    for question, lead in other:
-        print(f"           question {question}: smallest lead of the rival {lead:.2e}")
-    return not differing and not bad
+
+
+class Bench:
+    def __init__(self, arguments):
+        self.arguments, self.folder = arguments, arguments.folder
+        self.results = self.folder / "results.jsonl"
+
+    def keep(self, row):
+        with open(self.results, "a", encoding="utf-8") as out:
+            out.write(json.dumps(row) + "\n")
+        print(json.dumps(row), flush=True)
+
+    def ours(self, model, data, out, tokens, more=()):
+        return run_ours(self.arguments.command, model, data, self.folder / out, tokens, more)
+
+    def measure(self, name, shape, model, rival):
+        count, tokens, goal = WORKLOADS[name]
+        data = self.folder / name
+        rows = workloads.write(name, count, self.arguments.data, data)
+        ours = self.ours(model, data, "runs", tokens)
+        sample = random.Random(workloads.SEED).sample(rows, min(self.arguments.sample, len(rows)))
+        workloads.write_part(sample, data, self.folder / "sample")
+        alone = self.ours(model, self.folder / "sample", "alone", tokens, ["--one-at-a-time"])
+        rival.answer(data / "images" / sample[0]["image"], sample[0]["text"], 2)
+        start, cpu = time.perf_counter(), time.process_time()
+        theirs = [rival.answer(data / "images" / row["image"], row["text"], tokens) for row in sample]
+        their_seconds, their_cpu = time.perf_counter() - start, time.process_time() - cpu
+        numbers = [row["question_id"] for row in sample]
+        # Where ids differ, the leads say whether they had to be equal.
+        parted = [n for n, ids in zip(range(len(sample)), theirs) if ours["ids"][numbers[n]] != ids]
+        leads = {
+            numbers[n]: rival.closest(data / "images" / sample[n]["image"], sample[n]["text"], tokens) for n in parted
+        }
+        decoder = shape.decoder
+        rate = matrix_rate(2048, decoder["hidden_size"], decoder["intermediate_size"])
+        a_question = operations(shape, len(rows), ours["report"]["work"]) / len(rows)
+        a_rival = their_seconds / len(sample)
+        spent = ours["report"]["spent"]
+        self.keep({
+            "workload": name,
+            "questions": len(rows),
+            "pictures": len({row["image"] for row in rows}),
+            "ours_per_s": len(rows) / ours["seconds"],
+            "rival_per_s": 1 / a_rival,
+            "ratio": a_rival / (ours["seconds"] / len(rows)),
+            "cpu_ratio": (their_cpu / len(sample)) / (ours["cpu"] / len(rows)),
+            "goal": goal,
+            "bound": a_rival / (a_question / rate),
+            "distinct": len(set(map(tuple, ours["ids"].values()))) / len(rows),
+            "other_than_alone": [n for n in numbers if ours["ids"][n] != alone["ids"][n]],
+            "other_than_rival": leads,
+            "outside_libtorch": 1 - sum(spent[stage] for stage in IN_LIBTORCH) / ours["seconds"],
+            "beside_s": ours["beside"],
+            "peak_mib": ours["peak"],
+            "report": ours["report"],
+        })
+
+    def measure_pictures(self, rival):
+        """JPEG files of 640 x 480 to the tower's input, one core each."""
+        pictures = sorted((self.folder / "vizwiz" / "images").glob("*.jpg"))
+        if not pictures:
+            workloads.write("vizwiz", WORKLOADS["vizwiz"][0], self.arguments.data, self.folder / "vizwiz")
+            pictures = sorted((self.folder / "vizwiz" / "images").glob("*.jpg"))
+        program = self.arguments.command.resolve().parent / "examples" / "pictures"
+        rates = {"ours_per_s": 0.0, "rival_per_s": 0.0}
+        for _ in range(5):
+            said = subprocess.run([program, self.folder / "checkpoint", *pictures], stdout=subprocess.PIPE, check=True)
+            rates["ours_per_s"] = max(rates["ours_per_s"], json.loads(said.stdout)["pictures_per_s"])
+            rates["rival_per_s"] = max(rates["rival_per_s"], rival.pictures_per_second(pictures))
+        self.keep({
+            "workload": "jpeg",
+            "pictures": len(pictures),
+            **rates,
+            "ratio": rates["ours_per_s"] / rates["rival_per_s"],
+            "goal": JPEG_GOAL,
+        })
+
+    def measure_3b(self):
+        """One picture, eight questions, a checkpoint of 3B's shape; each side in a process of its own."""
+        model, data = self.folder / "checkpoint-3b", self.folder / "3b"
+        rows = workloads.write("pope", 1, self.arguments.data, data)[:8]
+        workloads.write_questions(rows, data)
+        checkpoint.write(model, self.arguments.data / "llama2-tokenizer/tokenizer.model", checkpoint.LARGE)
+        try:
+            ours = self.ours(model, data, "runs", 2)
+            said = subprocess.run(
+                [sys.executable, HERE / "rival.py", model, data, "2"], stdout=subprocess.PIPE, check=True
+            )
+        finally:
+            shutil.rmtree(model)
+        theirs = json.loads(said.stdout)
+        self.keep({
+            "workload": "3b",
+            "questions": len(rows),
+            "pictures": 1,
+            "ours_per_s": len(rows) / ours["seconds"],
+            "rival_per_s": len(rows) / theirs["seconds"],
+            "ratio": theirs["seconds"] / ours["seconds"],
+            "other_than_rival": [n for n, ids in enumerate(theirs["ids"]) if ours["ids"][n] != ids],
+            "peak_mib": ours["peak"],
+            "rival_peak_mib": theirs["peak"],
+            "report": ours["report"],
+        })
+
+
+def table(rows):
+    """The latest of every workload; whether all is sound."""
+    print(f"{'workload':9}{'questions':>10}{'ours/s':>9}{'rival/s':>9}{'ratio':>8}{'goal':>7}{'bound':>8}{'distinct':>10}{'peak MiB':>10}")
+    sound = True
+    for row in {row["workload"]: row for row in rows}.values():
+        goal, bound = row.get("goal"), row.get("bound")
+        missed = goal is not None and row["ratio"] < goal
+        cells = [
+            f"{row['workload']:9}{row.get('questions', row.get('pictures')):10}{row['ours_per_s']:9.2f}{row['rival_per_s']:9.2f}",
+            f"{row['ratio']:8.2f}{'' if goal is None else goal:>7}{'' if bound is None else format(bound, '.1f'):>8}",
+            f"{format(row['distinct'], '.0%') if 'distinct' in row else '':>10}{row.get('peak_mib', 0):10.0f}",
+        ]
+        print("".join(cells) + ("  MISSED" if missed else ""))
+        if "cpu_ratio" in row:
+            print(
+                f"{'':9} in CPU seconds {row['cpu_ratio']:.2f}; outside libtorch {row['outside_libtorch']:.1%}; start and end "
+                f"{row['beside_s']:.2f} s; asked again {row['report']['work']['close']}"
+            )
+        other = row.get("other_than_rival", [])
+        wrong = [n for n, lead in other.items() if lead > MARGIN] if isinstance(other, dict) else []
+        alone = row.get("other_than_alone", [])
+        sound &= not wrong and not alone
+        if alone:
+            print(f"{'':9} OTHER TOKENS than one question at a time: {alone}")
+        if other:
+            print(f"{'':9} other tokens than the rival's, with its smallest lead: {other}; over {MARGIN}: {wrong}")
+    return sound
 
 
 def main():
@@ -193,25 +237,40 @@ def main():
     parser.add_argument("command", type=pathlib.Path)
     parser.add_argument("--folder", type=pathlib.Path, default=pathlib.Path(".bench/speed"))
     parser.add_argument("--sample", type=int, default=64)
-    parser.add_argument("--workloads", default=",".join(WORKLOADS))
+    parser.add_argument("--workloads", default=",".join([*WORKLOADS, "jpeg", "3b"]))
+    parser.add_argument("--table", action="store_true", help="measure nothing: print what is in FOLDER/results.jsonl")
     default = os.environ.get("VILA_BENCH_REFERENCE_DATA", "../shared/data")
     parser.add_argument("--data", type=pathlib.Path, default=pathlib.Path(default))
     arguments = parser.parse_args()
+    bench = Bench(arguments)
+    if arguments.table:
+        raise SystemExit(0 if table(lines(bench.results)) else 1)
     if not arguments.data.is_dir():
         raise SystemExit(f"skipped: the benchmarks' question files are not at `{arguments.data}`")
-    model = arguments.folder / "checkpoint"
-    checkpoint.write(model, arguments.data / "llama2-tokenizer/tokenizer.model")
-    rival = Rival(model)
-    print(f"{torch.get_num_threads()} threads, torch {torch.__version__}, transformers {transformers.__version__}")
-    # What batching moves is measured once for a model and kept; the workloads start from there.
     names = arguments.workloads.split(",")
-    warm = arguments.folder / "warm"
-    write_workload("mm-vet", 12, arguments.data, warm)
-    run_ours(arguments.command, model, warm, arguments.folder / "runs", 80)
-    sound = [measure(name, arguments, model, rival, arguments.folder) for name in names]
-    peak = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss / 1024
-    print(f"peak memory of vila-bench over all workloads: {peak:.0f} MiB")
-    raise SystemExit(0 if all(sound) else 1)
+    unknown = [name for name in names if name not in WORKLOADS and name not in ("jpeg", "3b")]
+    if unknown:
+        raise SystemExit(f"no workload `{unknown[0]}`; there are {', '.join(WORKLOADS)}, jpeg and 3b")
+    model = arguments.folder / "checkpoint"
+    checkpoint.write(model, arguments.data / "llama2-tokenizer/tokenizer.model", checkpoint.SMALL)
+    print(f"{torch.get_num_threads()} threads, torch {torch.__version__}, transformers {transformers.__version__}")
+    if names != ["3b"]:
+        rival = Rival(model)
+    if set(names) & set(WORKLOADS):
+        # What batching moves is measured once for a model and kept; the workloads start from there.
+        warm = arguments.folder / "warm"
+        workloads.write("mm-vet", 12, arguments.data, warm)
+        bench.ours(model, warm, "runs", 80)
+    before = len(lines(bench.results)) if bench.results.exists() else 0
+    for name in names:
+        if name in WORKLOADS:
+            bench.measure(name, checkpoint.SMALL, model, rival)
+        elif name == "jpeg":
+            bench.measure_pictures(rival)
+    if "3b" in names:
+        rival = None
+        bench.measure_3b()
+    raise SystemExit(0 if table(lines(bench.results)[before:]) else 1)
 
 
 if __name__ == "__main__":

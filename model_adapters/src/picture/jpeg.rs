@@ -11,6 +11,9 @@ use mozjpeg::{ColorSpace, Decompress};
 
 use crate::picture::decode::{PictureFault, RgbPicture, checked_size};
 
+/// Bytes taken for a picture before its first row is there, at most.
+const RESERVED: usize = 16 << 20;
+
 /// Decodes a JPEG file.
 pub(crate) fn decode(bytes: &[u8]) -> Result<RgbPicture, PictureFault> {
     // mozjpeg reports libjpeg's fatal errors by unwinding, and only so (`resume_unwind`: the panic hook stays
@@ -39,7 +42,8 @@ fn decompress(bytes: &[u8]) -> Result<RgbPicture, PictureFault> {
     };
     let mut image = header.to_colorspace(space).map_err(corrupt)?;
     let mut row = vec![0; width * samples];
-    let mut data = Vec::new();
+    // A header may claim more than the file holds.
+    let mut data = Vec::with_capacity((width * height * 3).min(RESERVED));
     for _ in 0..height {
         image.read_scanlines_into(&mut row).map_err(corrupt)?;
         if ran_dry.get() {

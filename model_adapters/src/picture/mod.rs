@@ -8,6 +8,8 @@ mod png;
 mod preprocess;
 mod processor;
 mod resample;
+#[cfg(target_arch = "x86_64")]
+mod resample_avx2;
 
 pub use decode::{MAX_PIXELS, PictureFault, RgbPicture, decode};
 pub use preprocess::{Geometry, Preprocess};

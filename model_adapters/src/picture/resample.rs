@@ -1,12 +1,18 @@
-//! Pillow's bicubic resize (`Resample.c`; `preprocessing.md` section 4).
+//! Pillow's bicubic resize (`Resample.c`; `preprocessing.md` section 4). The passes stand here in plain Rust, and in
+//! [`super::resample_avx2`] for processors that have it.
 
 use crate::picture::decode::RgbPicture;
+#[cfg(target_arch = "x86_64")]
+use crate::picture::resample_avx2;
 
 /// Samples of an RGB pixel.
-const CHANNELS: usize = 3;
+pub(super) const CHANNELS: usize = 3;
 
 /// Fractional bits of a weight.
-const PRECISION: u32 = 22;
+pub(super) const PRECISION: u32 = 22;
+
+/// Where every sum starts: half of the last place that is kept.
+pub(super) const ROUNDING: i32 = 1 << (PRECISION - 1);
 
 /// Half the width of the bicubic kernel, in input samples of an enlargement.
 const SUPPORT: f64 = 2.0;
@@ -21,11 +27,11 @@ pub(crate) struct Window {
 }
 
 /// The inputs of one output sample.
-struct Taps {
+pub(super) struct Taps {
     /// The first input sample.
-    start: usize,
+    pub(super) start: usize,
     /// Weights of the inputs from there on, with [`PRECISION`] fractional bits.
-    weights: Vec<i32>,
+    pub(super) weights: Vec<i32>,
 }
 
 /// Resizes to `width` × `height`: horizontal pass first, 8 bits between the passes.
@@ -119,14 +125,21 @@ fn fixed_point(weight: f64) -> i32 {
     (weight * f64::from(1 << PRECISION) + half) as i32
 }
 
-fn clamped(sum: i32) -> u8 {
+pub(super) fn clamped(sum: i32) -> u8 {
     (sum >> PRECISION).clamp(0, 255) as u8
 }
 
-/// Where every sum starts: half of the last place that is kept.
-const ROUNDING: i32 = 1 << (PRECISION - 1);
-
 fn horizontal(rows: &[u8], stride: usize, columns: &[Taps]) -> Vec<u8> {
+    #[cfg(target_arch = "x86_64")]
+    if std::arch::is_x86_feature_detected!("avx2") {
+        // SAFETY: all that the function asks for is a processor with AVX2, which this one has.
+        return unsafe { resample_avx2::horizontal(rows, stride, columns) };
+    }
+    plain_horizontal(rows, stride, columns)
+}
+
+/// Rows of `stride` bytes to rows of one pixel a column.
+fn plain_horizontal(rows: &[u8], stride: usize, columns: &[Taps]) -> Vec<u8> {
     let mut out = Vec::with_capacity(rows.len() / stride * columns.len() * CHANNELS);
     for row in rows.chunks_exact(stride) {
         for taps in columns {
@@ -150,8 +163,17 @@ fn crop_columns(rows: &[u8], stride: usize, left: usize, width: usize) -> Vec<u8
     out
 }
 
-/// `first` is the place of the first row of `rows` in the whole picture.
 fn vertical(rows: &[u8], stride: usize, lines: &[Taps], first: usize) -> Vec<u8> {
+    #[cfg(target_arch = "x86_64")]
+    if std::arch::is_x86_feature_detected!("avx2") {
+        // SAFETY: all that the function asks for is a processor with AVX2, which this one has.
+        return unsafe { resample_avx2::vertical(rows, stride, lines, first) };
+    }
+    plain_vertical(rows, stride, lines, first)
+}
+
+/// Rows of `stride` bytes to one row a line; `first` is the place of the first row of `rows` in the whole picture.
+fn plain_vertical(rows: &[u8], stride: usize, lines: &[Taps], first: usize) -> Vec<u8> {
     let mut out = Vec::with_capacity(lines.len() * stride);
     let mut sums = vec![0; stride];
     for taps in lines {
@@ -233,6 +255,31 @@ mod tests {
                 data,
             })
         })
+    }
+
+    #[cfg(target_arch = "x86_64")]
+    proptest! {
+        #[test]
+        fn the_passes_with_avx2_are_the_plain_ones_to_the_last_bit(
+            picture in any_picture(),
+            width in 1..60_usize,
+            height in 1..60_usize,
+        ) {
+            if !std::arch::is_x86_feature_detected!("avx2") {
+                eprintln!("skipped: this processor has no AVX2");
+                return Ok(());
+            }
+            let stride = picture.width * CHANNELS;
+            let columns = taps(picture.width, width, 0, width);
+            let plain = plain_horizontal(&picture.data, stride, &columns);
+            // SAFETY: this processor has AVX2.
+            let wide = unsafe { resample_avx2::horizontal(&picture.data, stride, &columns) };
+            prop_assert_eq!(&plain, &wide);
+            let (stride, lines) = (width * CHANNELS, taps(picture.height, height, 0, height));
+            // SAFETY: as above.
+            let wide = unsafe { resample_avx2::vertical(&plain, stride, &lines, 0) };
+            prop_assert_eq!(plain_vertical(&plain, stride, &lines, 0), wide);
+        }
     }
 
     proptest! {

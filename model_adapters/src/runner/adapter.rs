@@ -11,14 +11,16 @@ use crate::request::{
     Adapter, AdapterError, Answer, EncodedPicture, Generated, PromptPart, Request, SampleFailure, Script,
 };
 use crate::runner::asking::Asking;
-use crate::runner::batch::Batching;
 use crate::runner::batch::engine::Engine;
 use crate::runner::batch::exactness::{Exactness, Spread};
 use crate::runner::batch::queue::Room;
+use crate::runner::batch::size::BatchSize;
+use crate::runner::batch::{Batching, Learned};
 use crate::runner::device::Device;
 use crate::runner::error::{AnswerError, DeviceError, LoadError};
 use crate::runner::generate::Generation;
 use crate::runner::loading::{Keep, Loading, free_memory};
+use crate::runner::memory;
 use crate::runner::model::VilaModel;
 use crate::runner::pass::Hashing;
 use crate::runner::torch::{self, Dtype, DtypeChoice};
@@ -45,7 +47,7 @@ pub struct RunnerSettings {
     pub stop: StopRule,
     /// How weight matrices are kept; `None` decides by dtype and free memory. No answer depends on it.
     pub keep: Option<Keep>,
-    /// Threads of one libtorch operation; `None` leaves libtorch's choice.
+    /// Threads of one libtorch operation; `None` as [`crate::runner::ThreadsBy`] says.
     pub threads: Option<usize>,
     /// How questions are batched.
     pub batching: Batching,
@@ -154,7 +156,7 @@ pub struct VilaAdapter {
     language: Language,
     sight: Sight,
     batching: Batching,
-    spread: Spread,
+    learned: Learned,
     stop: Arc<AtomicBool>,
     report: Report,
     spans: Vec<Span>,
@@ -215,15 +217,14 @@ impl VilaAdapter {
     ) -> Result<Self, AdapterError> {
         settings.check(checkpoint)?;
         settings.device.prepare()?;
-        if let Some(threads) = settings.threads {
-            torch::set_threads(threads)?;
-        }
+        torch::settle_threads(settings.threads)?;
         let profile = settings.profile_for(checkpoint);
         let tokenizer = checkpoint
             .open_tokenizer(profile)
             .map_err(|error| AdapterError::User(error.to_string()))?;
         let rows = checkpoint.vocabulary_rows(&tokenizer).map_err(LoadError::from)?;
         let mut model = VilaModel::load(checkpoint, rows, settings.loading(checkpoint), hashing)?;
+        memory::keep_freed_memory();
         if settings.batching.ignore_end_tokens {
             model.ignore_end_tokens();
         }
@@ -243,7 +244,7 @@ impl VilaAdapter {
                 geometry: settings.geometry,
             },
             batching: settings.batching,
-            spread: Spread::default(),
+            learned: Learned::default(),
             stop: Arc::default(),
             report: Report::default(),
             spans: Vec::new(),
@@ -260,14 +261,14 @@ impl VilaAdapter {
         &self.language.tokenizer
     }
 
-    /// How far batches move logits, as measured so far.
-    pub const fn spread(&self) -> Spread {
-        self.spread
+    /// What was learned about batches so far.
+    pub const fn learned(&self) -> Learned {
+        self.learned
     }
 
-    /// Goes on from what an earlier run with the same model, device, dtype and threads measured.
-    pub const fn remember(&mut self, spread: Spread) {
-        self.spread = spread;
+    /// Goes on from what an earlier run with the same model, device, dtype and threads learned.
+    pub const fn remember(&mut self, learned: Learned) {
+        self.learned = learned;
     }
 
     /// Once this is set, no question in flight is finished.
@@ -341,22 +342,32 @@ impl Adapter for VilaAdapter {
         sink: &mut dyn FnMut(Answer) -> ControlFlow<()>,
     ) -> Result<(), AdapterError> {
         let batching = self.batching;
-        let room = Room::choose(batching.rows, self.model.placement().device);
+        let room = Room::choose(batching.rows.or(self.learned.rows), self.model.placement().device);
         // What `--fast` reports is measured in every run.
         let mut spread = match batching.exactness {
-            Exactness::Exact => self.spread,
+            Exactness::Exact => self.learned.spread,
             Exactness::Fast | Exactness::Reference => Spread::default(),
         };
         let mut engine = Engine::new(&mut self.model, room, batching.exactness, &mut spread);
         engine.clock.keeps = batching.trace;
+        let learns = batching.rows.is_none();
+        engine.size = BatchSize::new(room.rows, !learns || self.learned.rows.is_some());
         let mut asking = Asking::new(engine, &self.language, &self.sight, batching.dedupe, &self.stop);
         let outcome = asking.run(requests, sink);
         self.report = asking.report();
-        self.spans = asking.into_spans();
+        let (spans, size) = asking.into_parts();
+        self.spans = spans;
         if batching.exactness == Exactness::Exact {
-            self.spread = spread;
+            self.learned.spread = spread;
         }
-        outcome.map_err(AdapterError::from)
+        if learns {
+            self.learned.rows = size.learned();
+        }
+        outcome?;
+        if batching.trace {
+            self.report.rates = self.model.llama().rates(&self.report.work, &self.report.spent)?;
+        }
+        Ok(())
     }
 
     fn report(&self) -> Option<Report> {

@@ -12,6 +12,7 @@ use tch::Tensor;
 use crate::request::{Answer, EncodedPicture, Generated, Request, SampleFailure, Script};
 use crate::runner::adapter::{Language, Message, Sight};
 use crate::runner::batch::engine::{Engine, Prompt};
+use crate::runner::batch::size::BatchSize;
 use crate::runner::error::{AnswerError, TorchError};
 use crate::runner::generate::Generation;
 use crate::runner::pictures::{Awaited, ContentHash, PictureThreads};
@@ -89,12 +90,13 @@ impl<'a> Asking<'a> {
                 ..self.engine.work
             },
             spent: self.engine.clock.spent,
+            rates: None,
         }
     }
 
-    /// When what was done, where the engine's clock keeps that.
-    pub fn into_spans(self) -> Vec<Span> {
-        self.engine.clock.spans
+    /// When what was done, where the engine's clock keeps that, and what was learned about the batch's size.
+    pub fn into_parts(self) -> (Vec<Span>, BatchSize) {
+        (self.engine.clock.spans, self.engine.size)
     }
 
     /// Answers `requests` until they end, `sink` breaks or a stop is asked for.

@@ -85,6 +85,24 @@ impl KvCache {
         Ok((extend(&buffers.keys, keys)?, extend(&buffers.values, values)?))
     }
 
+    /// Fills an empty cache of one sequence with the keys and values, `[1, K, n, d]`, that it begins with.
+    pub fn begin(&mut self, layers: &[(Tensor, Tensor)]) -> Result<(), TorchError> {
+        let mut positions = 0;
+        for (layer, (keys, values)) in layers.iter().enumerate() {
+            let _filled = self.append(layer, keys, values)?;
+            positions = keys.size4()?.2;
+        }
+        self.length = positions as usize;
+        Ok(())
+    }
+
+    /// Views of what is filled, `[rows, K, n, d]`, layer by layer.
+    pub fn filled(&self) -> Result<Vec<(Tensor, Tensor)>, TorchError> {
+        let filled = |buffer: &Tensor| buffer.f_narrow(2, 0, self.length as i64);
+        let layer = |layer: &LayerCache| Ok((filled(&layer.keys)?, filled(&layer.values)?));
+        self.layers.iter().map(layer).collect()
+    }
+
     /// Counts `positions` more as filled.
     pub const fn advance(&mut self, positions: usize) {
         self.length += positions;

@@ -36,6 +36,11 @@ impl Linear {
         Self { weight, bias: None }
     }
 
+    /// Its matrix, where it lies ready in the working dtype.
+    pub fn ready(&self) -> Option<Tensor> {
+        self.weight.as_ready()
+    }
+
     /// `[.., inputs]` to `[.., outputs]`.
     pub fn forward(&self, x: &Tensor) -> Result<Tensor, TorchError> {
         self.weight.linear(x, self.bias.as_ref())
@@ -89,14 +94,14 @@ impl RmsNorm {
         let wide = x.f_to_kind(Kind::Float)?;
         let mean = wide.f_square()?.f_mean_dim([-1_i64].as_slice(), true, Kind::Float)?;
         let scaled = wide.f_mul(&mean.f_add_scalar(self.eps)?.f_rsqrt()?)?;
-        Ok(self.weight.f_mul(&scaled.f_to_kind(self.weight.f_kind()?)?)?)
+        Ok(scaled.f_to_kind(self.weight.f_kind()?)?.f_mul_(&self.weight)?)
     }
 }
 
 /// What stands between the two linears of a tower's MLP, with the roundings of `architecture.md` sections 2 to 4.
 pub fn activate(activation: Activation, x: &Tensor) -> Result<Tensor, TorchError> {
     Ok(match activation {
-        Activation::QuickGelu => x.f_mul(&x.f_mul_scalar(1.702)?.f_sigmoid()?)?,
+        Activation::QuickGelu => x.f_mul_scalar(1.702)?.f_sigmoid_()?.f_mul_(x)?,
         Activation::GeluTanh => x.f_gelu("tanh")?,
         Activation::Gelu => x.f_gelu("none")?,
     })

@@ -5,7 +5,7 @@ use std::cell::{RefCell, RefMut};
 use tch::{Kind, Tensor};
 
 use crate::checkpoint::LlamaConfig;
-use crate::runner::attention::{Visible, attend, join_heads};
+use crate::runner::attention::{Visible, attend};
 use crate::runner::error::{LoadError, TorchError};
 use crate::runner::kv_cache::{self, KvCache};
 use crate::runner::layers::{Linear, RmsNorm};
@@ -65,6 +65,13 @@ pub trait Mixing {
     fn mix(&mut self, layer: usize, query: &Tensor, key: &Tensor, value: &Tensor) -> Result<Tensor, TorchError>;
 }
 
+/// How the last layer does it, whose output is only asked for at some positions: the others are keys and values.
+pub trait Finishing: Mixing {
+    /// Takes queries `[1, A, m, d]` of the positions that are asked for, keys and values `[1, K, n, d]` of all new
+    /// positions; gives `[1, m, A · d]`.
+    fn finish(&mut self, layer: usize, query: &Tensor, key: &Tensor, value: &Tensor) -> Result<Tensor, TorchError>;
+}
+
 /// One sequence over its cache.
 struct Sequence<'a> {
     cache: &'a mut KvCache,
@@ -74,7 +81,7 @@ struct Sequence<'a> {
 impl Mixing for Sequence<'_> {
     fn mix(&mut self, layer: usize, query: &Tensor, key: &Tensor, value: &Tensor) -> Result<Tensor, TorchError> {
         let (keys, values) = self.cache.append(layer, key, value)?;
-        join_heads(&attend(query, &keys, &values, &self.visible)?)
+        attend(query, &keys, &values, &self.visible)
     }
 }
 
@@ -196,6 +203,25 @@ impl Llama {
         Ok(hidden)
     }
 
+    /// Runs n positions as [`Self::run`] does, but gives only those that `wanted` (`[m]`, i64, on the device) names:
+    /// `[1, m, H]`. Of the others the last layer only computes keys and values.
+    pub fn run_for(
+        &self,
+        wanted: &Tensor,
+        hidden: &Tensor,
+        rotation: &Rotation,
+        mixing: &mut dyn Finishing,
+    ) -> Result<Tensor, TorchError> {
+        let Some((last, before)) = self.layers.split_last() else {
+            return Ok(hidden.f_index_select(1, wanted)?);
+        };
+        let mut hidden = hidden.shallow_clone();
+        for (index, layer) in before.iter().enumerate() {
+            hidden = layer.forward(&hidden, rotation, index, mixing)?;
+        }
+        last.finish(wanted, &hidden, rotation, before.len(), mixing)
+    }
+
     /// The logits, `[m, V]` in f32, of hidden states `[m, H]`.
     pub fn logits(&self, hidden: &Tensor) -> Result<Tensor, TorchError> {
         Ok(self
@@ -204,15 +230,10 @@ impl Llama {
             .f_to_kind(Kind::Float)?)
     }
 
-    fn visible(&self, start: usize, count: i64) -> Result<Visible, TorchError> {
-        Ok(match (start as i64, count) {
-            (_, 1) => Visible::All,
-            (0, _) => Visible::Causal,
-            (start, _) => {
-                let options = (Kind::Bool, self.placement.device.tch());
-                Visible::Masked(Tensor::f_ones([count, start + count], options)?.f_tril(start)?)
-            }
-        })
+    /// What `count` new positions see behind `start` others.
+    pub fn visible(&self, start: usize, count: i64) -> Result<Visible, TorchError> {
+        let grouped = self.config.heads != self.config.kv_heads;
+        Visible::causal(start as i64, count, self.placement, grouped)
     }
 }
 
@@ -253,8 +274,26 @@ impl Layer {
         mixing: &mut dyn Mixing,
     ) -> Result<Tensor, TorchError> {
         let normed = self.input_norm.forward(hidden)?;
-        let mut attended = self.attention.forward(&normed, rotation, index, mixing)?;
-        // In place where the result of a matrix product is at hand: a fresh buffer of this size costs page faults.
+        let attended = self.attention.forward(&normed, rotation, index, mixing)?;
+        self.behind_attention(attended, hidden)
+    }
+
+    /// As [`Self::forward`], for the positions that are `wanted`.
+    fn finish(
+        &self,
+        wanted: &Tensor,
+        hidden: &Tensor,
+        rotation: &Rotation,
+        index: usize,
+        mixing: &mut dyn Finishing,
+    ) -> Result<Tensor, TorchError> {
+        let normed = self.input_norm.forward(hidden)?;
+        let attended = self.attention.finish(wanted, &normed, rotation, index, mixing)?;
+        self.behind_attention(attended, &hidden.f_index_select(1, wanted)?)
+    }
+
+    /// In place where the result of a matrix product is at hand: a fresh buffer of this size costs page faults.
+    fn behind_attention(&self, mut attended: Tensor, hidden: &Tensor) -> Result<Tensor, TorchError> {
         let hidden = attended.f_add_(hidden)?;
         let normed = self.post_norm.forward(&hidden)?;
         Ok(self.mlp.forward(&normed)?.f_add_(&hidden)?)
@@ -276,6 +315,22 @@ impl Attention {
         self.output.forward(&mixing.mix(layer, &query, &key, &value)?)
     }
 
+    /// `[1, n, H]` to `[1, m, H]`: as [`Self::forward`], for the positions that are `wanted`.
+    fn finish(
+        &self,
+        wanted: &Tensor,
+        x: &Tensor,
+        rotation: &Rotation,
+        layer: usize,
+        mixing: &mut dyn Finishing,
+    ) -> Result<Tensor, TorchError> {
+        let query = self.query.forward(&x.f_index_select(1, wanted)?)?;
+        let query = rotation.of(wanted)?.apply(&self.split(&query, self.heads)?)?;
+        let key = rotation.apply(&self.split(&self.key.forward(x)?, self.kv_heads)?)?;
+        let value = self.split(&self.value.forward(x)?, self.kv_heads)?;
+        self.output.forward(&mixing.finish(layer, &query, &key, &value)?)
+    }
+
     /// `[1, n, heads · d]` to `[1, heads, n, d]`.
     fn split(&self, x: &Tensor, heads: i64) -> Result<Tensor, TorchError> {
         let count = x.size3()?.1;
@@ -290,5 +345,6 @@ impl Mlp {
     }
 }
 
+mod rates;
 #[cfg(test)]
 pub mod tests;

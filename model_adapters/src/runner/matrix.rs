@@ -119,6 +119,14 @@ impl Matrix {
         }
     }
 
+    /// The tensor itself, where it is ready.
+    pub fn as_ready(&self) -> Option<Tensor> {
+        match &self.kept {
+            Kept::Ready(tensor) => Some(tensor.shallow_clone()),
+            Kept::Stored { .. } | Kept::FourBits { .. } => None,
+        }
+    }
+
     /// `x Wᵀ + b`: `[.., inputs]` to `[.., outputs]`, accumulated in f32 and rounded once to the working dtype.
     pub fn linear(&self, x: &Tensor, bias: Option<&Tensor>) -> Result<Tensor, TorchError> {
         self.with(|weight| Ok(x.f_linear(weight, bias)?))

@@ -64,13 +64,23 @@ impl RotaryTables {
 }
 
 impl Rotation {
+    /// The rows at `places` (`[m]`, i64, on the device) among these.
+    pub fn of(&self, places: &Tensor) -> Result<Self, TorchError> {
+        Ok(Self {
+            cos: self.cos.f_index_select(0, places)?,
+            sin: self.sin.f_index_select(0, places)?,
+        })
+    }
+
     /// Rotates `[.., n, d]`; two products and a sum, each rounded.
     pub fn apply(&self, x: &Tensor) -> Result<Tensor, TorchError> {
         let half = x.size().last().copied().unwrap_or_default() / 2;
-        let first = x.f_narrow(-1, 0, half)?;
-        let second = x.f_narrow(-1, half, half)?;
-        let turned = Tensor::f_cat(&[&second.f_neg()?, &first], -1)?;
-        Ok(x.f_mul(&self.cos)?.f_add(&turned.f_mul(&self.sin)?)?)
+        let rotated = x.f_mul(&self.cos)?;
+        let turned = x.f_mul(&self.sin)?;
+        let (first, second) = (turned.f_narrow(-1, 0, half)?, turned.f_narrow(-1, half, half)?);
+        let _first = rotated.f_narrow(-1, 0, half)?.f_sub_(&second)?;
+        let _second = rotated.f_narrow(-1, half, half)?.f_add_(&first)?;
+        Ok(rotated)
     }
 }
 

@@ -2,6 +2,7 @@
 
 use std::fmt;
 use std::str::FromStr;
+use std::sync::{Mutex, PoisonError};
 
 use tch::Kind;
 
@@ -122,17 +123,62 @@ pub(crate) fn threads() -> usize {
     usize::try_from(tch::get_num_threads()).unwrap_or(1).max(1)
 }
 
-/// Sets the number of threads that one libtorch operation may use.
-pub(crate) fn set_threads(threads: usize) -> Result<(), DeviceError> {
-    match i32::try_from(threads) {
-        Ok(threads) if threads > 0 => {
-            tch::set_num_threads(threads);
-            Ok(())
+/// Who chose the number of threads of one libtorch operation.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ThreadsBy {
+    /// The caller.
+    Caller,
+    /// `OMP_NUM_THREADS` or `MKL_NUM_THREADS`.
+    Environment,
+    /// The processors that this process may use: libtorch counts those of its affinity mask, and a container's share
+    /// of processor time may be less.
+    Processors,
+}
+
+impl ThreadsBy {
+    /// As `doctor` says it.
+    pub const fn words(self) -> &'static str {
+        match self {
+            Self::Caller => "as asked for",
+            Self::Environment => "from OMP_NUM_THREADS or MKL_NUM_THREADS",
+            Self::Processors => "the processors this process may use",
         }
-        _ => Err(DeviceError(format!(
-            "cannot compute with {threads} threads; use 1 or more"
-        ))),
     }
+}
+
+/// Sets the threads of libtorch, the first time or when the caller names a number. Operations follow one another: a
+/// pass is one chain, so the threads of one operation are all there are, and no second one may compete with it.
+pub(crate) fn settle_threads(asked: Option<usize>) -> Result<ThreadsBy, DeviceError> {
+    static SETTLED: Mutex<Option<ThreadsBy>> = Mutex::new(None);
+    let mut settled = SETTLED.lock().unwrap_or_else(PoisonError::into_inner);
+    if settled.is_none() && tch::get_num_interop_threads() != 1 {
+        tch::set_num_interop_threads(1);
+    }
+    let by = match (asked, *settled) {
+        (Some(threads), _) => match i32::try_from(threads) {
+            Ok(threads) if threads > 0 => {
+                tch::set_num_threads(threads);
+                ThreadsBy::Caller
+            }
+            _ => {
+                return Err(DeviceError(format!(
+                    "cannot compute with {threads} threads; use 1 or more"
+                )));
+            }
+        },
+        (None, Some(by)) => by,
+        (None, None) if ["OMP_NUM_THREADS", "MKL_NUM_THREADS"].map(std::env::var_os) != [None, None] => {
+            ThreadsBy::Environment
+        }
+        (None, None) => {
+            let allowed = std::thread::available_parallelism().map_or(usize::MAX, usize::from);
+            if allowed < threads() {
+                tch::set_num_threads(allowed as i32);
+            }
+            ThreadsBy::Processors
+        }
+    };
+    Ok(*settled.insert(by))
 }
 
 /// The libtorch in use, for a run's manifest and for `doctor`.
@@ -142,6 +188,8 @@ pub struct Libtorch {
     pub version: Option<String>,
     /// Threads that one operation uses.
     pub threads: usize,
+    /// Who chose that number.
+    pub threads_by: ThreadsBy,
     /// Operations that may run side by side.
     pub interop_threads: usize,
     /// Vector extensions of this CPU that libtorch has kernels for.
@@ -154,8 +202,11 @@ impl Libtorch {
     /// Asks libtorch. Tries to load its CUDA library, so call it before the first tensor is made.
     pub fn describe() -> Self {
         let cuda = CudaStatus::probe();
+        // Without a number to refuse there is no error.
+        let threads_by = settle_threads(None).unwrap_or(ThreadsBy::Processors);
         Self {
             version: version(),
+            threads_by,
             threads: threads(),
             interop_threads: usize::try_from(tch::get_num_interop_threads()).unwrap_or(0),
             cpu_features: cpu_features(),
@@ -228,13 +279,14 @@ mod tests {
         let libtorch = Libtorch::describe();
         let version = libtorch.version.unwrap();
         assert!(version.starts_with("2."), "{version}");
-        assert!(libtorch.threads >= 1 && libtorch.interop_threads >= 1);
+        assert!(libtorch.threads >= 1);
+        assert_eq!(libtorch.interop_threads, 1);
     }
 
     #[test]
     fn zero_threads_are_refused() {
         assert_eq!(
-            set_threads(0).unwrap_err().to_string(),
+            settle_threads(Some(0)).unwrap_err().to_string(),
             "cannot compute with 0 threads; use 1 or more"
         );
     }

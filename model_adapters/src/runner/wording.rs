@@ -40,7 +40,9 @@ impl Wording<'_> {
             }
             _ => (ids.len(), finish),
         };
-        let text = self.tokenizer.decode(ids.get(..new_tokens).unwrap_or(&ids))?;
+        let mut ids = ids;
+        ids.truncate(new_tokens);
+        let text = self.tokenizer.decode(&ids)?;
         let text = match self.stop_string.filter(|_| self.ending.cut) {
             Some(string) => cut(&text, string).to_owned(),
             None => text,
@@ -49,6 +51,7 @@ impl Wording<'_> {
             text,
             prompt_tokens,
             new_tokens,
+            ids,
             finish,
             truncated,
             repeats: None,

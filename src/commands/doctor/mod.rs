@@ -69,8 +69,10 @@ fn libtorch() -> Vec<(&'static str, String)> {
         (
             "threads",
             format!(
-                "{} in one operation, {} operations",
-                libtorch.threads, libtorch.interop_threads
+                "{} in one operation ({}), {} operation at a time",
+                libtorch.threads,
+                libtorch.threads_by.words(),
+                libtorch.interop_threads
             ),
         ),
         ("processor", libtorch.cpu_features.join(" ")),

@@ -65,8 +65,12 @@ pub struct Segment {
 
 impl Segment {
     /// Takes keys and values of every layer.
-    pub fn new(layers: Vec<(Tensor, Tensor)>, bytes: usize) -> Self {
-        Self { layers, bytes }
+    pub fn new(layers: Vec<(Tensor, Tensor)>, llama: &Llama) -> Self {
+        let length = layers.first().and_then(|(keys, _)| keys.size().get(2).copied());
+        Self {
+            layers,
+            bytes: length.unwrap_or_default() as usize * llama.bytes_per_position(),
+        }
     }
 
     /// What it takes.
@@ -74,10 +78,10 @@ impl Segment {
         self.bytes
     }
 
-    /// Attention of queries `[1, A, n, d]` over all of it.
-    pub fn attend(&self, layer: usize, query: &Tensor) -> Result<Partial, TorchError> {
+    /// The keys and values of one layer.
+    pub fn layer(&self, layer: usize) -> Result<(Tensor, Tensor), TorchError> {
         match self.layers.get(layer) {
-            Some((keys, values)) => Partial::over(query, keys, values, None),
+            Some((keys, values)) => Ok((keys.shallow_clone(), values.shallow_clone())),
             None => Err(TorchError(format!("the shared segment has no layer {layer}"))),
         }
     }
@@ -196,23 +200,49 @@ impl Cohort {
     /// Attention of one new position per row: queries `[1, A, m, d]`, keys and values `[1, K, m, d]`; gives
     /// `[1, m, A · d]`.
     fn mix(&mut self, layer: usize, query: &Tensor, key: &Tensor, value: &Tensor) -> Result<Tensor, TorchError> {
-        let by_row = |x: &Tensor| x.f_permute([2, 1, 0, 3]);
         let (keys, values) = self.cache.append(layer, &by_row(key)?, &by_row(value)?)?;
-        let own_query = by_row(query)?;
         let Some(segment) = &self.segment else {
-            return join_heads(&attend(&own_query, &keys, &values, &Visible::All)?);
+            return attend(query, &keys, &values, &Visible::All);
         };
         let mask = match &self.mask {
             Some(mask) => Some(mask.f_narrow(3, 0, keys.size4()?.2)?),
             None => None,
         };
-        let own = Partial::over(&own_query, &keys, &values, mask.as_ref())?;
-        let own = Partial {
-            mixed: by_row(&own.mixed)?,
-            weight: own.weight.f_permute([2, 1, 0])?,
-        };
-        join_heads(&segment.attend(layer, query)?.join(&own)?)
+        let (shared_keys, shared_values) = segment.layer(layer)?;
+        let shared = Partial::over(query, &shared_keys, &shared_values, None)?;
+        attend_by_row(query, &shared, &keys, &values, mask.as_ref())
     }
+
+    /// Keys and values of the first row's positions from 0 on, `[1, K, n, d]`, layer by layer; where rows share a
+    /// segment, those of the segment.
+    pub fn beginning(&self) -> Result<Vec<(Tensor, Tensor)>, TorchError> {
+        match &self.segment {
+            Some(segment) => (0..segment.layers.len()).map(|layer| segment.layer(layer)).collect(),
+            None => self.cache.filled(),
+        }
+    }
+}
+
+/// From positions in a row to one row each, and back: `[1, heads, m, d]` and `[m, heads, 1, d]`.
+fn by_row(x: &Tensor) -> Result<Tensor, TorchError> {
+    Ok(x.f_permute([2, 1, 0, 3])?)
+}
+
+/// Attention of one query per row, `[1, A, m, d]`, over what the rows share and over the keys and values of each,
+/// `[m, K, l, d]`, of which `mask` hides padding; gives `[1, m, A · d]`.
+pub fn attend_by_row(
+    query: &Tensor,
+    shared: &Partial,
+    keys: &Tensor,
+    values: &Tensor,
+    mask: Option<&Tensor>,
+) -> Result<Tensor, TorchError> {
+    let own = Partial::over(&by_row(query)?, keys, values, mask)?;
+    let own = Partial {
+        mixed: by_row(&own.mixed)?,
+        weight: own.weight.f_permute([2, 1, 0])?,
+    };
+    join_heads(&shared.join(&own)?)
 }
 
 /// How much room an own cache has behind the prompt, for answers of up to `limit` tokens.

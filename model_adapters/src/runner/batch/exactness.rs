@@ -14,8 +14,11 @@ use crate::runner::torch::Dtype;
 
 /// So many questions are measured before any answer of a batch is trusted.
 const SAMPLE: usize = 8;
-/// A lead counts when it is this many times the largest movement seen. The movements of the sample have the scale of
-/// a standard deviation; no rounding strays eight of its own largest values.
+/// A lead counts when it is this many times the largest movement seen, `M`. A wrong token is taken only where a lead
+/// over `8 M` turns, so where one movement is over 8 times the largest of at least eight earlier ones of its kind. That
+/// has a probability of 9e-7 where movements are normal, as sums of many roundings are, whatever their scale, and of
+/// 8e-5 were they as heavy-tailed as an exponential; a test computes both. Every question that is asked again makes
+/// the sample larger and the probability smaller.
 const FACTOR: f64 = 8.0;
 /// Where nothing moved, a lead must still be this many units in the last place of the logit.
 const LAST_PLACES: f64 = 4.0;
@@ -133,6 +136,40 @@ mod tests {
         assert!(!spread.settles(&choice(7.9e-3), Dtype::Float32));
         assert!(spread.settles(&choice(8.1e-3), Dtype::Float32));
         assert!(!spread.settles(&choice(f64::NAN), Dtype::Float32));
+    }
+
+    /// The probability that a movement is over [`FACTOR`] times the largest of [`SAMPLE`] earlier ones, where one has
+    /// `density` and stays below x with probability `below`.
+    fn escapes(density: impl Fn(f64) -> f64, below: impl Fn(f64) -> f64) -> f64 {
+        let step = 1e-3;
+        let largest = |x: f64| SAMPLE as f64 * density(x) * below(x).powi(SAMPLE as i32 - 1);
+        let at = |place: u32| (f64::from(place) + 0.5) * step;
+        (0..10_000)
+            .map(at)
+            .map(|x| largest(x) * (1.0 - below(FACTOR * x)) * step)
+            .sum()
+    }
+
+    #[test]
+    fn the_factor_lets_one_movement_in_a_million_escape() {
+        let exponential = escapes(|x| (-x).exp(), |x| 1.0 - (-x).exp());
+        // Closed form: the expectation of exp(-8 M), 8! 8! / 16!.
+        assert!((exponential - 1.0 / 12_870.0).abs() < 1e-8, "{exponential}");
+        let bell = |x: f64| (-x * x / 2.0).exp() * (2.0 / std::f64::consts::PI).sqrt();
+        let step = 1e-3;
+        let mut sums = vec![0.0];
+        for place in 0..100_000 {
+            let x = (f64::from(place) + 0.5) * step;
+            sums.push(sums.last().unwrap() + bell(x) * step);
+        }
+        let below = |x: f64| {
+            let place = x / step;
+            let low = place.floor() as usize;
+            let (before, after) = (sums[low], sums[(low + 1).min(sums.len() - 1)]);
+            before + (after - before) * place.fract()
+        };
+        let normal = escapes(bell, below);
+        assert!((8e-7..1e-6).contains(&normal), "{normal}");
     }
 
     #[test]

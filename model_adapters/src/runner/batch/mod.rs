@@ -9,14 +9,17 @@
 //! A batch rounds otherwise than one question does. [`exactness`] finds the answers that this could change and asks
 //! them again alone. The reference path, [`crate::runner::VilaModel::generate`], stays the oracle of all of it.
 
-use exactness::Exactness;
+use exactness::{Exactness, Spread};
+use serde::{Deserialize, Serialize};
 
 pub mod cohort;
 pub mod engine;
 pub mod exactness;
 pub mod prefill;
 pub mod queue;
+pub mod root;
 pub mod sharing;
+pub mod size;
 
 /// How questions are batched.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -31,6 +34,15 @@ pub struct Batching {
     pub ignore_end_tokens: bool,
     /// Keep when what was done, for a trace.
     pub trace: bool,
+}
+
+/// What a run learned about batches, for the next with the same model, device, dtype and threads.
+#[derive(Debug, Clone, Copy, PartialEq, Default, Serialize, Deserialize)]
+pub struct Learned {
+    /// How far they move logits.
+    pub spread: Spread,
+    /// How many questions decode side by side where the user names no number; `None` while that is not settled.
+    pub rows: Option<usize>,
 }
 
 impl Default for Batching {

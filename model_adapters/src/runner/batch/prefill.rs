@@ -2,18 +2,20 @@
 //!
 //! The linears run over the packed positions, without padding. Attention goes part by part: a prefix is causal within
 //! itself; the suffixes of its questions look at the prefix, which the same pass computes, and each at itself.
-//! Positions that several questions have in common behind the prefix are computed once as well ([`Trie`]).
+//! Positions that several questions have in common behind the prefix are computed once as well ([`Trie`]), and what
+//! stands before the picture only in the first pass of a run ([`Root`]).
 
 use std::rc::Rc;
 
 use tch::Tensor;
 
 use crate::runner::attention::{Partial, Visible, attend, join_heads};
-use crate::runner::batch::cohort::{Cohort, Question, Row, Segment, feed, own_room};
+use crate::runner::batch::cohort::{Cohort, Question, Row, Segment, attend_by_row, feed, own_room};
+use crate::runner::batch::root::Root;
 use crate::runner::batch::sharing::Trie;
 use crate::runner::error::TorchError;
 use crate::runner::kv_cache::KvCache;
-use crate::runner::llama::{Llama, Mixing};
+use crate::runner::llama::{Finishing, Llama, Mixing};
 
 /// The packed positions of a pass under construction.
 pub struct Pass<'a> {
@@ -25,6 +27,8 @@ pub struct Pass<'a> {
     last: Vec<i64>,
     parts: Vec<Part>,
     end: usize,
+    /// What prompts begin with, where it is known: not among the packed positions.
+    root: Option<&'a Root>,
 }
 
 /// Rows that share a prefix, or one row on its own.
@@ -39,7 +43,7 @@ struct Part {
 
 enum PartKind {
     /// One row, causal within itself.
-    Alone,
+    Alone { visible: Visible },
     /// Rows behind a prefix.
     Shared { prefix: Prefix, layout: Layout },
 }
@@ -48,14 +52,20 @@ enum PartKind {
 pub enum PrefixSource {
     /// An earlier pass.
     Known(Rc<Segment>),
-    /// This pass, from the embedded positions `[1, n, H]`.
-    New(Tensor),
+    /// This pass, from the embedded positions `[1, n, H]` behind the root, if it begins with that.
+    New { embedded: Tensor, behind_root: bool },
 }
 
 /// The prefix of a part while its pass runs.
 enum Prefix {
-    /// The first `length` packed positions of the part; its layers so far.
-    New { length: i64, layers: Vec<(Tensor, Tensor)> },
+    /// The first `length` packed positions of the part, with the root's before them where it has one; its layers so
+    /// far.
+    New {
+        length: i64,
+        behind_root: bool,
+        visible: Visible,
+        layers: Vec<(Tensor, Tensor)>,
+    },
     /// An earlier pass.
     Known(Rc<Segment>),
 }
@@ -73,8 +83,8 @@ struct Layout {
 }
 
 impl<'a> Pass<'a> {
-    /// Without positions.
-    pub fn new(llama: &'a Llama) -> Self {
+    /// Without positions. Those of `root` are known.
+    pub fn new(llama: &'a Llama, root: Option<&'a Root>) -> Self {
         Self {
             llama,
             embedded: Vec::new(),
@@ -82,7 +92,14 @@ impl<'a> Pass<'a> {
             last: Vec::new(),
             parts: Vec::new(),
             end: 0,
+            root,
         }
+    }
+
+    /// Positions of the root, where something stands behind it.
+    fn rooted(&self, behind_root: bool) -> usize {
+        let root = self.root.filter(|_| behind_root);
+        root.map_or(0, Root::positions)
     }
 
     /// Packed positions so far.
@@ -90,18 +107,25 @@ impl<'a> Pass<'a> {
         self.positions.len()
     }
 
-    /// Adds one question whose whole prompt, `[1, n, H]`, is its own.
-    pub fn add_alone(&mut self, embedded: Tensor, question: Question) -> Result<(), TorchError> {
-        let length = question.prompt_positions;
-        self.positions.extend(0..length as i64);
+    /// Adds one question whose whole prompt is its own: its positions `[1, n, H]`, without the root's where it begins
+    /// with that.
+    pub fn add_alone(&mut self, embedded: Tensor, behind_root: bool, question: Question) -> Result<(), TorchError> {
+        let (start, whole) = (self.rooted(behind_root), question.prompt_positions);
+        let length = (whole - start) as i64;
+        self.positions.extend(start as i64..whole as i64);
         self.embedded.push(embedded);
         self.last.push(self.positions.len() as i64 - 1);
-        self.end = self.end.max(length);
-        let capacity = length + own_room(question.limits.max_new_tokens);
+        self.end = self.end.max(whole);
+        let mut cache = self.llama.caches(1, whole + own_room(question.limits.max_new_tokens))?;
+        if let Some(root) = self.root.filter(|_| behind_root) {
+            cache.begin(root.layers())?;
+        }
         self.parts.push(Part {
-            length: length as i64,
-            kind: PartKind::Alone,
-            cache: self.llama.caches(1, capacity)?,
+            length,
+            kind: PartKind::Alone {
+                visible: self.llama.visible(start, length)?,
+            },
+            cache,
             padding: vec![0],
             questions: vec![question],
         });
@@ -119,11 +143,15 @@ impl<'a> Pass<'a> {
         let start = self.positions.len();
         let prefix = match prefix {
             PrefixSource::Known(segment) => Prefix::Known(segment),
-            PrefixSource::New(embedded) => {
+            PrefixSource::New { embedded, behind_root } => {
+                let start = self.rooted(behind_root);
+                let length = (prefix_positions - start) as i64;
                 self.embedded.push(embedded);
-                self.positions.extend(0..prefix_positions as i64);
+                self.positions.extend(start as i64..prefix_positions as i64);
                 Prefix::New {
-                    length: prefix_positions as i64,
+                    length,
+                    behind_root,
+                    visible: self.llama.visible(start, length)?,
                     layers: Vec::new(),
                 }
             }
@@ -155,29 +183,53 @@ impl<'a> Pass<'a> {
         let device = self.llama.placement().device.tch();
         let place = |numbers: &[i64]| Tensor::f_from_slice(numbers)?.f_to_device(device);
         let rotation = self.llama.rotation_of(&place(&self.positions)?, self.end)?;
-        let mut parts = Parts(self.parts);
-        let hidden = self
+        let embedded = Tensor::f_cat(&self.embedded, 1)?;
+        let mut parts = Parts {
+            parts: self.parts,
+            root: self.root,
+        };
+        let last = self
             .llama
-            .run(&Tensor::f_cat(&self.embedded, 1)?, &rotation, &mut parts)?;
-        let last = hidden.f_squeeze_dim(0)?.f_index_select(0, &place(&self.last)?)?;
-        let cohorts = parts.0.into_iter().map(|part| part.into_cohort(self.llama));
+            .run_for(&place(&self.last)?, &embedded, &rotation, &mut parts)?;
+        let cohorts = parts.parts.into_iter().map(|part| part.into_cohort(self.llama));
         let mut cohorts: Vec<Cohort> = cohorts.collect::<Result<_, _>>()?;
-        feed(&mut cohorts, &self.llama.logits(&last)?)?;
+        feed(&mut cohorts, &self.llama.logits(&last.f_squeeze_dim(0)?)?)?;
         Ok(cohorts)
     }
 }
 
-struct Parts(Vec<Part>);
+struct Parts<'a> {
+    parts: Vec<Part>,
+    root: Option<&'a Root>,
+}
 
-impl Mixing for Parts {
+impl Mixing for Parts<'_> {
     fn mix(&mut self, layer: usize, query: &Tensor, key: &Tensor, value: &Tensor) -> Result<Tensor, TorchError> {
         let mut mixed = Vec::new();
         let mut start = 0;
-        for part in &mut self.0 {
+        for part in &mut self.parts {
             let of = |x: &Tensor| x.f_narrow(2, start, part.length);
             let (query, key, value) = (of(query)?, of(key)?, of(value)?);
             start += part.length;
-            part.mix(layer, &query, &key, &value, &mut mixed)?;
+            part.mix(layer, self.root, [&query, &key, &value], &mut mixed)?;
+        }
+        Ok(Tensor::f_cat(&mixed, 1)?)
+    }
+}
+
+impl Finishing for Parts<'_> {
+    /// The last token of every row is asked for.
+    fn finish(&mut self, layer: usize, query: &Tensor, key: &Tensor, value: &Tensor) -> Result<Tensor, TorchError> {
+        let mut mixed = Vec::with_capacity(self.parts.len());
+        let (mut row, mut start) = (0, 0);
+        for part in &mut self.parts {
+            let of = |x: &Tensor| x.f_narrow(2, start, part.length);
+            let (key, value) = (of(key)?, of(value)?);
+            start += part.length;
+            let rows = part.questions.len() as i64;
+            let query = query.f_narrow(2, row, rows)?;
+            row += rows;
+            mixed.push(part.finish(layer, self.root, [&query, &key, &value])?);
         }
         Ok(Tensor::f_cat(&mixed, 1)?)
     }
@@ -188,39 +240,53 @@ impl Part {
     fn mix(
         &mut self,
         layer: usize,
-        query: &Tensor,
-        key: &Tensor,
-        value: &Tensor,
+        root: Option<&Root>,
+        new: [&Tensor; 3],
         mixed: &mut Vec<Tensor>,
     ) -> Result<(), TorchError> {
-        let PartKind::Shared { prefix, layout } = &mut self.kind else {
-            let (keys, values) = self.cache.append(layer, key, value)?;
-            mixed.push(join_heads(&attend(query, &keys, &values, &Visible::Causal)?)?);
-            return Ok(());
-        };
-        let head = match prefix {
-            Prefix::New { length, .. } => *length,
-            Prefix::Known(_) => 0,
-        };
-        let tail = |x: &Tensor| x.f_narrow(2, head, self.length - head);
-        let queries = tail(query)?;
-        let shared = match prefix {
-            Prefix::New { length, layers } => {
-                let own = |x: &Tensor| x.f_narrow(2, 0, *length)?.f_contiguous();
-                let (keys, values) = (own(key)?, own(value)?);
-                let causal = attend(&query.f_narrow(2, 0, *length)?, &keys, &values, &Visible::Causal)?;
-                mixed.push(join_heads(&causal)?);
-                let shared = Partial::over(&queries, &keys, &values, None)?;
-                layers.push((keys, values));
-                shared
+        let [query, key, value] = new;
+        match &mut self.kind {
+            PartKind::Alone { visible } => {
+                let (keys, values) = self.cache.append(layer, key, value)?;
+                mixed.push(attend(query, &keys, &values, visible)?);
             }
-            Prefix::Known(segment) => segment.attend(layer, &queries)?,
-        };
-        let (keys, values) = (layout.rows_of(&tail(key)?)?, layout.rows_of(&tail(value)?)?);
-        let (keys, values) = self.cache.append(layer, &keys, &values)?;
-        let own = Partial::over(&layout.rows_of(&queries)?, &keys, &values, Some(&layout.mask))?;
-        mixed.push(join_heads(&shared.join(&layout.nodes_of(&own)?)?)?);
+            PartKind::Shared { prefix, layout } => {
+                let head = prefix.packed();
+                let tail = |x: &Tensor| x.f_narrow(2, head, self.length - head);
+                let queries = tail(query)?;
+                let (keys, values) = prefix.of_layer(layer, root, key, value)?;
+                if let Prefix::New { visible, .. } = prefix {
+                    mixed.push(attend(&query.f_narrow(2, 0, head)?, &keys, &values, visible)?);
+                }
+                let shared = Partial::over(&queries, &keys, &values, None)?;
+                let (keys, values) = (layout.rows_of(&tail(key)?)?, layout.rows_of(&tail(value)?)?);
+                let (keys, values) = self.cache.append(layer, &keys, &values)?;
+                let own = Partial::over(&layout.rows_of(&queries)?, &keys, &values, Some(&layout.mask))?;
+                mixed.push(join_heads(&shared.join(&layout.nodes_of(&own)?)?)?);
+            }
+        }
         Ok(())
+    }
+
+    /// The same for the last tokens of the rows, `[1, A, m, d]`, and all keys and values: `[1, m, A · d]`.
+    fn finish(&mut self, layer: usize, root: Option<&Root>, new: [&Tensor; 3]) -> Result<Tensor, TorchError> {
+        let [query, key, value] = new;
+        match &mut self.kind {
+            PartKind::Alone { .. } => {
+                let (keys, values) = self.cache.append(layer, key, value)?;
+                attend(query, &keys, &values, &Visible::All)
+            }
+            PartKind::Shared { prefix, layout } => {
+                let head = prefix.packed();
+                let tail = |x: &Tensor| x.f_narrow(2, head, self.length - head);
+                let (keys, values) = prefix.of_layer(layer, root, key, value)?;
+                let shared = Partial::over(query, &keys, &values, None)?;
+                let (keys, values) = (layout.rows_of(&tail(key)?)?, layout.rows_of(&tail(value)?)?);
+                let (keys, values) = self.cache.append(layer, &keys, &values)?;
+                let mask = layout.mask.f_narrow(2, layout.width - 1, 1)?;
+                attend_by_row(query, &shared, &keys, &values, Some(&mask))
+            }
+        }
     }
 
     fn into_cohort(mut self, llama: &Llama) -> Result<Cohort, TorchError> {
@@ -230,20 +296,62 @@ impl Part {
             choices: Vec::new(),
         };
         let (segment, width) = match self.kind {
-            PartKind::Alone => (None, self.length),
+            PartKind::Alone { .. } => (None, self.length as usize),
             PartKind::Shared { prefix, layout } => {
                 let segment = match prefix {
                     Prefix::Known(segment) => segment,
-                    Prefix::New { length, layers } => {
-                        Rc::new(Segment::new(layers, length as usize * llama.bytes_per_position()))
-                    }
+                    Prefix::New { layers, .. } => Rc::new(Segment::new(layers, llama)),
                 };
-                (Some(segment), layout.width)
+                (Some(segment), layout.width as usize)
             }
         };
-        self.cache.advance(width as usize);
+        self.cache.advance(width);
         let rows = self.questions.into_iter().map(row).collect();
         Cohort::new(segment, self.cache, self.padding, rows, llama)
+    }
+}
+
+impl Prefix {
+    /// How many positions of the part are its own.
+    const fn packed(&self) -> i64 {
+        match self {
+            Self::New { length, .. } => *length,
+            Self::Known(_) => 0,
+        }
+    }
+
+    /// Its keys and values, `[1, K, n, d]`, in a layer that comes next: where they are new, from the part's.
+    fn of_layer(
+        &mut self,
+        layer: usize,
+        root: Option<&Root>,
+        key: &Tensor,
+        value: &Tensor,
+    ) -> Result<(Tensor, Tensor), TorchError> {
+        match self {
+            Self::Known(segment) => segment.layer(layer),
+            Self::New {
+                length,
+                behind_root,
+                layers,
+                ..
+            } => {
+                let own = |x: &Tensor| x.f_narrow(2, 0, *length);
+                let (own_keys, own_values) = (own(key)?, own(value)?);
+                let (keys, values) = match root.filter(|_| *behind_root) {
+                    Some(root) => {
+                        let (keys, values) = root.layer(layer)?;
+                        (
+                            Tensor::f_cat(&[keys, &own_keys], 2)?,
+                            Tensor::f_cat(&[values, &own_values], 2)?,
+                        )
+                    }
+                    None => (own_keys.f_contiguous()?, own_values.f_contiguous()?),
+                };
+                layers.push((keys.shallow_clone(), values.shallow_clone()));
+                Ok((keys, values))
+            }
+        }
     }
 }
 

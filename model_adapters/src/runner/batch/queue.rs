@@ -6,6 +6,7 @@ use std::rc::Rc;
 
 use crate::runner::batch::cohort::{Question, Segment, own_room};
 use crate::runner::batch::prefill::{Pass, PrefixSource};
+use crate::runner::batch::root::Root;
 use crate::runner::batch::sharing::{Trie, common_prefix};
 use crate::runner::device::Device;
 use crate::runner::error::AnswerError;
@@ -85,27 +86,36 @@ pub fn prefix_of(questions: &[Question]) -> Option<Prefix> {
     })
 }
 
-/// Adds questions of one group to a pass: all of them behind their prefix, or the only one.
+/// Adds questions of one group to a pass: all of them behind their prefix, or the only one. What `root`, the pass's
+/// own, begins is taken from there.
 pub fn add(
     pass: &mut Pass<'_>,
     model: &VilaModel,
+    root: Option<&Root>,
     prefix: Option<&Prefix>,
     questions: Vec<Question>,
 ) -> Result<(), AnswerError> {
-    let embed = |question: &Question, positions: usize| {
+    // The positions from the root on, and whether there is one.
+    let embed = |question: &Question, tokens: usize, positions: usize| {
         let splice = model.splice(&question.tokens, &question.pictures)?;
-        splice.embed(model.llama(), &question.pictures, positions)
+        let embedded = splice.embed(model.llama(), &question.pictures, positions)?;
+        let known = rooted(root, question, tokens, positions);
+        let own = embedded.f_narrow(1, known as i64, (positions - known) as i64)?;
+        Ok::<_, AnswerError>((own, known > 0))
     };
     let Some(prefix) = prefix else {
         for question in questions {
-            let embedded = embed(&question, question.prompt_positions)?;
-            pass.add_alone(embedded, question)?;
+            let (embedded, behind_root) = embed(&question, question.tokens.len(), question.prompt_positions)?;
+            pass.add_alone(embedded, behind_root, question)?;
         }
         return Ok(());
     };
     let source = match (prefix.segment.get(), questions.first()) {
         (Some(segment), _) => PrefixSource::Known(Rc::clone(segment)),
-        (None, Some(question)) => PrefixSource::New(embed(question, prefix.positions)?),
+        (None, Some(question)) => {
+            let (embedded, behind_root) = embed(question, prefix.tokens, prefix.positions)?;
+            PrefixSource::New { embedded, behind_root }
+        }
         (None, None) => return Ok(()),
     };
     let id = |token: &PromptToken| match *token {
@@ -118,6 +128,14 @@ pub fn add(
     Ok(pass.add_shared(source, prefix.positions, &trie, questions)?)
 }
 
+/// How many positions of `root` stand at the beginning of the first `tokens` tokens, or `positions` positions, of a
+/// prompt.
+fn rooted(root: Option<&Root>, question: &Question, tokens: usize, positions: usize) -> usize {
+    let begun = question.tokens.get(..tokens).unwrap_or_default();
+    let root = root.filter(|root| root.begins(begun) && root.positions() < positions);
+    root.map_or(0, Root::positions)
+}
+
 impl Piece {
     /// Whether its questions begin with `prefix`.
     pub fn is_behind(&self, prefix: Option<&Rc<Prefix>>) -> bool {
@@ -127,36 +145,77 @@ impl Piece {
         }
     }
 
-    /// How many of its questions go into a pass that has `positions` already, beside `rows` questions and `bytes` in
-    /// flight: as many as one pass takes of it, or none.
-    pub fn fitting(&self, model: &VilaModel, room: Room, rows: usize, bytes: usize, positions: usize) -> usize {
+    /// How many of its questions go into a pass, where `taken` is in flight or in the pass already: as many as one
+    /// pass takes of it, or none.
+    pub fn fitting(&self, model: &VilaModel, root: Option<&Root>, room: Room, taken: Taken) -> usize {
         let all = self.questions.len().min(room.rows);
-        let suits = |count: &usize| self.bytes(model, *count) <= room.bytes && self.positions(*count) <= PASS_POSITIONS;
+        let fills = |count: usize| (self.bytes(model, count), self.positions(root, count));
+        let suits = |count: &usize| {
+            let (bytes, positions) = fills(*count);
+            bytes <= room.bytes && positions <= PASS_POSITIONS
+        };
         let count = (1..=all).rev().find(suits).unwrap_or(1);
-        let has_room = rows + count <= room.rows && bytes + self.bytes(model, count) <= room.bytes;
-        let joins = positions == 0 || positions + self.positions(count) <= PASS_POSITIONS;
+        let (bytes, positions) = fills(count);
+        let has_room = taken.rows + count <= room.rows && taken.bytes + bytes <= room.bytes;
+        let joins = taken.positions == 0 || taken.positions + positions <= PASS_POSITIONS;
         // Where nothing is in flight something must go.
-        if rows == 0 || (has_room && joins) { count } else { 0 }
+        if taken.rows == 0 || (has_room && joins) {
+            count
+        } else {
+            0
+        }
     }
 
     /// Positions that `count` of its questions add to a pass, at most.
-    pub fn positions(&self, count: usize) -> usize {
-        let (known, shared) = match &self.prefix {
-            Some(prefix) => (prefix.positions, prefix.segment.get().map_or(prefix.positions, |_| 0)),
-            None => (0, 0),
-        };
-        let own = self
-            .questions
-            .iter()
-            .take(count)
-            .map(|question| question.prompt_positions - known);
-        shared + own.sum::<usize>()
+    pub fn positions(&self, root: Option<&Root>, count: usize) -> usize {
+        self.stored(count) - self.known(root, count)
     }
 
     /// Bytes of keys and values that `count` of its questions take, at most.
     pub fn bytes(&self, model: &VilaModel, count: usize) -> usize {
         let room = |question: &Question| own_room(question.limits.max_new_tokens);
         let answers: usize = self.questions.iter().take(count).map(room).sum();
-        (self.positions(count) + answers) * model.llama().bytes_per_position()
+        (self.stored(count) + answers) * model.llama().bytes_per_position()
     }
+
+    /// Positions whose keys and values are kept for `count` of its questions.
+    fn stored(&self, count: usize) -> usize {
+        let (before, shared) = match &self.prefix {
+            Some(prefix) => (prefix.positions, prefix.segment.get().map_or(prefix.positions, |_| 0)),
+            None => (0, 0),
+        };
+        let questions = self.questions.iter().take(count);
+        shared
+            + questions
+                .map(|question| question.prompt_positions - before)
+                .sum::<usize>()
+    }
+
+    /// Of these, the positions that are copied from `root`.
+    fn known(&self, root: Option<&Root>, count: usize) -> usize {
+        let questions = self.questions.iter().take(count);
+        match &self.prefix {
+            Some(prefix) if prefix.segment.get().is_some() => 0,
+            Some(prefix) => {
+                let known = |question| rooted(root, question, prefix.tokens, prefix.positions);
+                questions.take(1).map(known).sum()
+            }
+            None => {
+                let known =
+                    |question: &Question| rooted(root, question, question.tokens.len(), question.prompt_positions);
+                questions.map(known).sum()
+            }
+        }
+    }
+}
+
+/// What is in flight, and what is in the pass that is being put together.
+#[derive(Debug, Clone, Copy)]
+pub struct Taken {
+    /// Questions.
+    pub rows: usize,
+    /// Bytes of keys and values.
+    pub bytes: usize,
+    /// Packed positions of the pass.
+    pub positions: usize,
 }

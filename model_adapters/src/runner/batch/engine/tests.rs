@@ -130,6 +130,7 @@ fn the_work_is_what_it_must_be() {
     assert_eq!(
         work,
         Work {
+            questions: 8,
             tower_forwards: 3,
             prefill_passes: 1,
             prefilled,
@@ -141,6 +142,162 @@ fn the_work_is_what_it_must_be() {
         }
     );
     assert_eq!(work.positions_saved(), 73 - 35);
+}
+
+#[test]
+fn the_text_before_the_pictures_is_prefilled_once() {
+    let mut model = model(None);
+    let questions = [
+        asked(0, &[5, 6], 2),
+        asked(1, &[5, 7], 2),
+        asked(1, &[5, 8], 2),
+        asked(2, &[9], 1),
+    ];
+    let alone = one_at_a_time(&mut model, &questions);
+    let room = Room { rows: 2, ..ROOMY };
+    let batch = in_batch(&mut model, &questions, room, Exactness::Fast, TRUSTING);
+    assert_eq!(batch.generations, alone);
+    // Token 1 stands before the picture: the second and the third group copy it.
+    assert_eq!(batch.work.prefilled, (6 + 2) + (6 - 1 + 1 + 2) + (6 - 1 + 1));
+    assert_eq!(batch.work.prefill_passes, 3);
+}
+
+/// What the work of one of the bench's workloads must be, with the tiny model: 4 picture positions, `1`, the picture and
+/// `13` shared, then `own` tokens of which the last differs from question to question.
+struct Shape {
+    pictures: usize,
+    questions: usize,
+    own: usize,
+    answer: usize,
+}
+
+impl Shape {
+    fn work(&self, model: &mut VilaModel) -> Work {
+        let question = |n: usize| {
+            let mut ids = vec![20_u32; self.own - 1];
+            ids.push(21 + (n % self.questions) as u32 % 28);
+            asked(n / self.questions, &ids, self.answer)
+        };
+        let questions: Vec<Asked> = (0..self.pictures * self.questions).map(question).collect();
+        // No end token is met: the answers are as long as they may be.
+        model.ignore_end_tokens();
+        let alone = one_at_a_time(model, &questions);
+        let batch = in_batch(model, &questions, ROOMY, Exactness::Fast, TRUSTING);
+        assert_eq!(batch.generations, alone);
+        batch.work
+    }
+}
+
+#[test]
+fn the_work_of_every_workload_is_what_it_must_be() {
+    let cases = [
+        // POPE: 18 a picture; a common beginning, then one token a question.
+        (
+            Shape {
+                pictures: 2,
+                questions: 18,
+                own: 5,
+                answer: 2,
+            },
+            2 * (6 + 4 + 18),
+            1,
+            36,
+        ),
+        // GQA: 32 a picture, of which the 28 different ones are prefilled.
+        (
+            Shape {
+                pictures: 2,
+                questions: 32,
+                own: 5,
+                answer: 3,
+            },
+            2 * (6 + 4 + 28),
+            2,
+            128,
+        ),
+        // MMBench: rotations of a question.
+        (
+            Shape {
+                pictures: 3,
+                questions: 4,
+                own: 9,
+                answer: 2,
+            },
+            3 * (6 + 8 + 4),
+            1,
+            12,
+        ),
+        // MME: two a picture.
+        (
+            Shape {
+                pictures: 4,
+                questions: 2,
+                own: 5,
+                answer: 2,
+            },
+            4 * (6 + 4 + 2),
+            1,
+            8,
+        ),
+        // VizWiz: nothing is shared.
+        (
+            Shape {
+                pictures: 5,
+                questions: 1,
+                own: 6,
+                answer: 4,
+            },
+            5 * (6 + 6),
+            3,
+            15,
+        ),
+        // MM-Vet: long answers, one a picture.
+        (
+            Shape {
+                pictures: 3,
+                questions: 1,
+                own: 6,
+                answer: 80,
+            },
+            3 * (6 + 6),
+            79,
+            237,
+        ),
+    ];
+    for (shape, prefilled, decode_steps, decoded) in cases {
+        let mut model = model(None);
+        let work = shape.work(&mut model);
+        let all = shape.pictures * shape.questions;
+        let per_position = model.llama().bytes_per_position();
+        // Before anything ends: where questions share, the prefix once and what is the question's own; room for the
+        // answer, at first for 32 tokens at most.
+        let answers = all * shape.answer.min(32);
+        let kv = if shape.questions > 1 {
+            shape.pictures * (6 + shape.own - 1) + all + answers
+        } else {
+            all * (6 + shape.own) + answers
+        };
+        // Where that is not enough the cache grows, at last to the room of the whole answer but its last token.
+        let kv = kv.max(if shape.answer > 32 {
+            all * (6 + shape.own + shape.answer - 1)
+        } else {
+            0
+        });
+        assert_eq!(
+            work,
+            Work {
+                questions: all,
+                tower_forwards: shape.pictures,
+                prefill_passes: 1,
+                prefilled,
+                prompt_positions: all * (6 + shape.own),
+                decode_steps,
+                decoded,
+                kv_bytes: kv * per_position,
+                ..Work::default()
+            }
+        );
+    }
 }
 
 #[test]

@@ -1,10 +1,10 @@
 //! `batching.json` beside the runs of a model: how far batches were seen to move its logits, so that the next run
-//! trusts its first answers. See `results/FORMATS.md`.
+//! trusts its first answers, and how many questions decode best side by side. See `results/FORMATS.md`.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
-use model_adapters::runner::Spread;
+use model_adapters::runner::{Learned, Spread};
 use serde::{Deserialize, Serialize};
 
 use crate::artefact;
@@ -12,9 +12,9 @@ use crate::fault::Fault;
 use crate::hash::text_sha256;
 use crate::results::FORMAT;
 
-/// The file, and whose measurement is looked for in it.
+/// The file, and whose measurements are looked for in it.
 #[derive(Debug)]
-pub struct SpreadFile {
+pub struct LearnedFile {
     path: PathBuf,
     fingerprint: String,
 }
@@ -24,9 +24,11 @@ struct Kept {
     format: u32,
     fingerprint: String,
     spread: Spread,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    rows: Option<usize>,
 }
 
-impl SpreadFile {
+impl LearnedFile {
     /// In the folder that holds a model's runs. What was measured holds for the same weights, dtype and machine.
     pub fn of(folder: &Path, identity: &BTreeMap<String, String>, machine: &BTreeMap<String, String>) -> Self {
         let of_model = identity
@@ -44,22 +46,24 @@ impl SpreadFile {
     }
 
     /// What was measured; `None` where nothing was, or for another fingerprint or by another version.
-    pub fn read(&self) -> Result<Option<Spread>, Fault> {
+    pub fn read(&self) -> Result<Option<Learned>, Fault> {
         if !self.path.exists() {
             return Ok(None);
         }
         let text = std::fs::read_to_string(&self.path).map_err(|error| Fault::read(&self.path, &error))?;
         let kept = serde_json::from_str::<Kept>(&text).ok();
         let kept = kept.filter(|kept| kept.format == FORMAT && kept.fingerprint == self.fingerprint);
-        Ok(kept.map(|kept| kept.spread))
+        Ok(kept.map(|Kept { spread, rows, .. }| Learned { spread, rows }))
     }
 
     /// Replaces what was measured.
-    pub fn write(&self, spread: &Spread) -> Result<(), Fault> {
+    pub fn write(&self, learned: Learned) -> Result<(), Fault> {
+        let Learned { spread, rows } = learned;
         let kept = Kept {
             format: FORMAT,
             fingerprint: self.fingerprint.clone(),
-            spread: *spread,
+            spread,
+            rows,
         };
         artefact::write_json(&self.path, &kept)
     }

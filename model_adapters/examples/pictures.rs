@@ -1,0 +1,28 @@
+//! What a picture costs before the tower, on one core: `pictures CKPT PICTURE...` reads each file, decodes and
+//! preprocesses it for the checkpoint and prints pictures per second as one JSON object. `tests/bench/speed.py` runs it.
+
+use std::error::Error;
+use std::path::PathBuf;
+use std::time::Instant;
+
+use model_adapters::checkpoint::Checkpoint;
+use model_adapters::picture;
+
+fn main() -> Result<(), Box<dyn Error>> {
+    let mut arguments = std::env::args().skip(1);
+    let folder = arguments.next().ok_or("usage: pictures CKPT PICTURE...")?;
+    let preprocess = Checkpoint::open(&PathBuf::from(folder))?.preprocess;
+    let files: Vec<String> = arguments.collect();
+    let start = Instant::now();
+    let mut values = 0;
+    for file in &files {
+        let decoded = picture::decode(&std::fs::read(file)?)?;
+        values += preprocess.normalise(&preprocess.pixels(&decoded)?).len();
+    }
+    let seconds = start.elapsed().as_secs_f64();
+    println!(
+        "{{\"pictures_per_s\": {}, \"values\": {values}}}",
+        files.len() as f64 / seconds
+    );
+    Ok(())
+}
