@@ -25,19 +25,30 @@ pub fn write_json(path: &Path, value: &impl Serialize) -> Result<(), Fault> {
 
 /// Makes `path` a folder of these files. A folder that holds something already is refused by the system and stays.
 pub fn write_folder(path: &Path, files: &[ExportFile]) -> Result<(), Fault> {
-    let fill = || -> io::Result<()> {
-        let folder = tempfile::Builder::new()
-            .permissions(fs::Permissions::from_mode(0o777))
-            .tempdir_in(parent(path))?;
+    fill_folder(path, |folder| {
         for file in files {
-            replace(&folder.path().join(&file.name), |out| out.write_all(&file.bytes))?;
+            let path = folder.join(&file.name);
+            let written = fs::create_dir_all(parent(&path));
+            let written = written.and_then(|()| replace(&path, |out| out.write_all(&file.bytes)));
+            written.map_err(|error| Fault::write(&path, &error))?;
         }
-        fs::rename(folder.path(), path)?;
-        // It has moved: nothing is left to clean up.
-        let _ = folder.keep();
         Ok(())
-    };
-    fill().map_err(|error| Fault::write(path, &error))
+    })
+}
+
+/// Makes `path` a folder of what `fill` puts into the folder it is given. A folder that holds something already is
+/// refused by the system and stays.
+pub fn fill_folder(path: &Path, fill: impl FnOnce(&Path) -> Result<(), Fault>) -> Result<(), Fault> {
+    let fault = |error: io::Error| Fault::write(path, &error);
+    let folder = tempfile::Builder::new()
+        .permissions(fs::Permissions::from_mode(0o777))
+        .tempdir_in(parent(path))
+        .map_err(fault)?;
+    fill(folder.path())?;
+    fs::rename(folder.path(), path).map_err(fault)?;
+    // It has moved: nothing is left to clean up.
+    let _ = folder.keep();
+    Ok(())
 }
 
 /// Creates a folder and its parents; a file in its place is named.

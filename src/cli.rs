@@ -50,6 +50,7 @@ pub enum Command {
     /// Check this machine: libtorch, devices, threads, memory, folders
     Doctor(DoctorArgs),
     /// Run the checkpoint, pictures and questions that the repository ships
+    #[command(args_conflicts_with_subcommands = true)]
     Demo(DemoArgs),
 }
 
@@ -420,6 +421,27 @@ pub struct DemoArgs {
     /// Where the run is kept
     #[arg(long, value_name = "DIR", default_value = "runs/demo")]
     pub out: PathBuf,
+    #[command(subcommand)]
+    pub command: Option<DemoCommand>,
+}
+
+#[derive(Debug, Subcommand)]
+pub enum DemoCommand {
+    /// Draw the mini suite, eight benchmarks about drawn scenes in their official layouts, or data to train on
+    Data(DemoDataArgs),
+}
+
+#[derive(Debug, Args)]
+pub struct DemoDataArgs {
+    /// Folder to be written, new or empty
+    #[arg(long, value_name = "DIR")]
+    pub out: PathBuf,
+    /// What is drawn; the suite that the repository ships is of seed 1
+    #[arg(long, value_name = "S", default_value_t = crate::demo::SEED)]
+    pub seed: u64,
+    /// Write N scenes to train on instead, none of which the shipped suite has
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
+    pub training: Option<u32>,
 }
 
 #[cfg(test)]

@@ -10,6 +10,7 @@ mod beside_published;
 mod cli;
 mod commands;
 mod comparison;
+mod demo;
 mod digits;
 mod exit;
 mod explanation;

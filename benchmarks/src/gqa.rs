@@ -221,6 +221,11 @@ impl Benchmark for Gqa {
     }
 }
 
+/// What the papers ask.
+pub(crate) fn paper_prompt(question: &str) -> String {
+    format!("{question}{PROMPT_SUFFIX}")
+}
+
 impl Dataset for GqaData {
     fn provenance(&self) -> &Provenance {
         &self.provenance
@@ -233,9 +238,7 @@ impl Dataset for GqaData {
     fn prompt(&self, index: usize, style: PromptStyle) -> String {
         let question = self.samples.get(index).map_or("", |sample| sample.question.as_str());
         match style {
-            PromptStyle::Paper | PromptStyle::LmmsEval | PromptStyle::VlmEvalKit => {
-                format!("{question}{PROMPT_SUFFIX}")
-            }
+            PromptStyle::Paper | PromptStyle::LmmsEval | PromptStyle::VlmEvalKit => paper_prompt(question),
         }
     }
 

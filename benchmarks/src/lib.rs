@@ -21,6 +21,7 @@ mod metric;
 mod mm_vet;
 mod mmbench;
 mod mme;
+pub mod paper_prompt;
 mod parquet;
 mod picture;
 mod pope;

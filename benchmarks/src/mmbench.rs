@@ -319,6 +319,18 @@ impl Question {
     }
 }
 
+/// What the papers ask in English, of a question without hint.
+pub(crate) fn paper_prompt(question: &str, options: &[&str]) -> String {
+    let asked = Question {
+        base: true,
+        hint: None,
+        options: options.iter().map(|option| (*option).to_owned()).collect(),
+        answer: None,
+        ability: None,
+    };
+    asked.prompt(question, PromptStyle::Paper, Language::English)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -156,7 +156,7 @@ impl Dataset for MmeData {
     fn prompt(&self, index: usize, style: PromptStyle) -> String {
         let question = self.samples.get(index).map_or("", |sample| sample.question.as_str());
         match style {
-            PromptStyle::Paper => format!("{}\n{SUFFIX}", bare(question)),
+            PromptStyle::Paper => paper_prompt(question),
             // The second of two spaces stays, as in lmms-eval.
             PromptStyle::LmmsEval => {
                 let kept = python_text::strip(question).replace(&format!(" {RELEASE_SUFFIX}"), "");
@@ -255,6 +255,11 @@ impl MmeData {
         });
         found.map(|(_, pair)| pair)
     }
+}
+
+/// What the papers ask, of a question with or without the release's last sentence.
+pub(crate) fn paper_prompt(question: &str) -> String {
+    format!("{}\n{SUFFIX}", bare(question))
 }
 
 /// A question without what any prompt or file appends to it.

@@ -178,7 +178,7 @@ impl Dataset for PopeData {
     fn prompt(&self, index: usize, style: PromptStyle) -> String {
         let question = self.samples.get(index).map_or("", |sample| sample.question.as_str());
         match style {
-            PromptStyle::Paper => format!("{question}{PROMPT_SUFFIX}"),
+            PromptStyle::Paper => paper_prompt(question),
             PromptStyle::LmmsEval => format!("{}{PROMPT_SUFFIX}", python_text::strip(question)),
             PromptStyle::VlmEvalKit => question.to_owned(),
         }
@@ -304,6 +304,11 @@ fn llava_number(id: &str) -> Option<(Category, usize)> {
     };
     let most = RANDOM_2023_10.max(OTHER);
     (1..=most).contains(&position).then(|| (category, position - 1))
+}
+
+/// What the papers ask.
+pub(crate) fn paper_prompt(question: &str) -> String {
+    format!("{question}{PROMPT_SUFFIX}")
 }
 
 /// The question with the one misspelling of the early files put right, for comparing.

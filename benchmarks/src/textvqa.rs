@@ -132,8 +132,7 @@ impl Dataset for TextvqaData {
         match style {
             PromptStyle::Paper => {
                 let tokens = self.ocr.get(index).and_then(Option::as_deref).unwrap_or_default();
-                let question = python_text::capitalize(question);
-                format!("{question}\n{OCR_PREFIX}{tokens}\n{INSTRUCTION}")
+                paper_prompt(question, tokens)
             }
             PromptStyle::LmmsEval => format!("{}\n{INSTRUCTION}", python_text::capitalize(question)),
             PromptStyle::VlmEvalKit => format!("{question}\n{INSTRUCTION}"),
@@ -212,6 +211,12 @@ impl Dataset for TextvqaData {
             samples: compared.samples,
         })
     }
+}
+
+/// What the papers ask, with OCR tokens joined by `, `.
+pub(crate) fn paper_prompt(question: &str, tokens: &str) -> String {
+    let question = python_text::capitalize(question);
+    format!("{question}\n{OCR_PREFIX}{tokens}\n{INSTRUCTION}")
 }
 
 /// `<image id>/<first 8 hex digits of SHA-256 of the lower-cased question>`

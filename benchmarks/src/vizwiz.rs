@@ -200,9 +200,7 @@ impl Dataset for VizwizData {
     fn prompt(&self, index: usize, style: PromptStyle) -> String {
         let question = self.samples.get(index).map_or("", |sample| sample.question.as_str());
         match style {
-            PromptStyle::Paper | PromptStyle::LmmsEval => {
-                format!("{}{PROMPT_SUFFIX}", python_text::capitalize(question))
-            }
+            PromptStyle::Paper | PromptStyle::LmmsEval => paper_prompt(question),
             PromptStyle::VlmEvalKit => question.to_owned(),
         }
     }
@@ -270,6 +268,11 @@ impl Dataset for VizwizData {
     fn export(&self, answers: &[Option<String>]) -> Result<Export, DataError> {
         export::upload(&self.samples, answers)
     }
+}
+
+/// What the papers ask.
+pub(crate) fn paper_prompt(question: &str) -> String {
+    format!("{}{PROMPT_SUFFIX}", python_text::capitalize(question))
 }
 
 /// The organisers' scorer.

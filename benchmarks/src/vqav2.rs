@@ -186,7 +186,7 @@ impl Dataset for Vqav2Data {
 
     fn prompt(&self, index: usize, _: PromptStyle) -> String {
         let question = self.samples.get(index).map_or("", |sample| sample.question.as_str());
-        format!("{question}{PROMPT_SUFFIX}")
+        paper_prompt(question)
     }
 
     fn can_ask(&self, style: PromptStyle) -> Result<(), DataError> {
@@ -255,6 +255,11 @@ impl Dataset for Vqav2Data {
     fn export(&self, answers: &[Option<String>]) -> Result<Export, DataError> {
         export::upload(self, answers)
     }
+}
+
+/// What the papers ask.
+pub(crate) fn paper_prompt(question: &str) -> String {
+    format!("{question}{PROMPT_SUFFIX}")
 }
 
 /// The organisers' scorer.

@@ -8,6 +8,7 @@ mod browser;
 mod checkpoint;
 mod command;
 mod compare;
+mod demo_data;
 mod explain;
 mod export;
 mod grade;

@@ -1,14 +1,16 @@
 //! `demo`: the whole way on what the repository ships: a tiny random checkpoint, eight drawn pictures, questions in
 //! POPE's form.
 
+mod data;
+
 use std::path::{Path, PathBuf};
 
 use benchmarks::{PromptStyle, Task};
 use model_adapters::stop::StopRule;
 
 use crate::cli::{
-    AdapterKind, AspectRatio, BatchSize, CheckpointArgs, DemoArgs, DtypeArg, LeaderboardArgs, ReportArgs, RunArgs,
-    TableFormat, TaskList,
+    AdapterKind, AspectRatio, BatchSize, CheckpointArgs, DemoArgs, DemoCommand, DtypeArg, LeaderboardArgs, ReportArgs,
+    RunArgs, TableFormat, TaskList,
 };
 use crate::commands;
 use crate::exit::Exit;
@@ -17,8 +19,11 @@ use crate::fault::Fault;
 /// The fixtures lie in the source tree that built this command.
 const FIXTURES: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/fixtures");
 
-/// Runs, scores, prints the leaderboard, writes the report.
+/// Runs, scores, prints the leaderboard, writes the report; or what the subcommand does.
 pub fn run(args: &DemoArgs) -> Result<Exit, Fault> {
+    if let Some(DemoCommand::Data(args)) = &args.command {
+        return data::run(args);
+    }
     let fixtures = Path::new(FIXTURES);
     if !fixtures.is_dir() {
         return Err(Fault::User(format!(
