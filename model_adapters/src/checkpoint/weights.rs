@@ -39,12 +39,7 @@ impl Weights {
     /// Maps the weight files of `folder` and reads their headers. Where it has none of [`CONTAINERS`] but one `.pt`
     /// file, that one is taken: a quantised model (`checkpoints.md` section 10).
     pub fn open(folder: &Path) -> Result<Self, CheckpointError> {
-        let mut weights = Self {
-            folder: folder.to_owned(),
-            tensors: BTreeMap::new(),
-            files: Vec::new(),
-            index: None,
-        };
+        let mut weights = Self::none(folder);
         let found = CONTAINERS
             .map(|name| folder.join(name))
             .into_iter()
@@ -77,6 +72,25 @@ impl Weights {
             }
         }
         Ok(weights)
+    }
+
+    /// The same where there may be none.
+    pub fn open_if_any(folder: &Path) -> Result<Self, CheckpointError> {
+        let any = CONTAINERS.iter().any(|name| folder.join(name).is_file()) || !pt_files(folder).is_empty();
+        if any {
+            Self::open(folder)
+        } else {
+            Ok(Self::none(folder))
+        }
+    }
+
+    fn none(folder: &Path) -> Self {
+        Self {
+            folder: folder.to_owned(),
+            tensors: BTreeMap::new(),
+            files: Vec::new(),
+            index: None,
+        }
     }
 
     fn add_file(&mut self, path: &Path) -> Result<(), CheckpointError> {
