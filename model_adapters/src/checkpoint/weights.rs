@@ -105,7 +105,10 @@ impl Weights {
                 }
                 Entry::Occupied(place) => {
                     let other = place.get().file.path().display().to_string();
-                    let what = format!("tensor {} is in `{other}` too", quoted(place.key()));
+                    let what = format!(
+                        "tensor {} is in `{other}` too: fetch the checkpoint again",
+                        quoted(place.key())
+                    );
                     return Err(CheckpointError::file(path, what));
                 }
             }
@@ -123,7 +126,7 @@ impl Weights {
         for (tensor, shard) in map {
             let Some(shard) = shard.as_str().filter(|shard| is_file_name(shard)) else {
                 let what = format!(
-                    "puts {} in {}: not a file name in this folder",
+                    "puts {} in {}: not a file name in this folder, fetch the index again",
                     quoted(tensor),
                     shard_name(shard)
                 );
@@ -132,7 +135,12 @@ impl Weights {
             places.push((tensor, shard));
         }
         for shard in places.iter().map(|(_, shard)| *shard).collect::<BTreeSet<_>>() {
-            self.add_file(&self.folder.join(shard))?;
+            let path = self.folder.join(shard);
+            if !path.exists() {
+                let what = format!("names the shard {}, which is not there: fetch it", quoted(shard));
+                return Err(index.fault_at("weight_map", what));
+            }
+            self.add_file(&path)?;
         }
         for (tensor, shard) in &places {
             let found = self
@@ -140,7 +148,12 @@ impl Weights {
                 .get(*tensor)
                 .and_then(|stored| stored.file.path().file_name());
             if found != Some(OsStr::new(shard)) {
-                let what = format!("puts {} in {}, which does not hold it", quoted(tensor), quoted(shard));
+                let what = format!(
+                    "puts {} in {}, which does not hold it: index and shards are of different savings, fetch the \
+                     checkpoint again",
+                    quoted(tensor),
+                    quoted(shard)
+                );
                 return Err(index.fault_at("weight_map", what));
             }
         }
@@ -164,7 +177,10 @@ impl Weights {
             .map(Stored::size)
             .sum();
         if usize::try_from(total).ok() != Some(found) {
-            let what = format!("is {total}, the shards hold {found} bytes: index and shards are of different savings");
+            let what = format!(
+                "is {total}, the shards hold {found} bytes: index and shards are of different savings, fetch the \
+                 checkpoint again"
+            );
             return Err(metadata.fault_at("total_size", what));
         }
         Ok(())

@@ -164,7 +164,8 @@ mod tests {
     use serde_json::json;
 
     use super::*;
-    use crate::checkpoint::config::tower::{Activation, SelectFeature, TowerKind};
+    use crate::checkpoint::config::selection::SelectFeature;
+    use crate::checkpoint::config::tower::{Activation, TowerKind};
 
     fn tower(kind: TowerKind, select_feature: SelectFeature, patches: usize) -> TowerConfig {
         TowerConfig {

@@ -120,7 +120,7 @@ fn llava_hf_in_both_spellings() {
 #[test]
 fn llava_hf_in_shards() {
     let mut tiny = llava_hf(false);
-    tiny.shard();
+    tiny.shard("");
     let written = tiny.write();
     let checkpoint = written.open().unwrap();
     assert_llava_hf(
