@@ -21,3 +21,5 @@ mod prompts;
 mod report;
 mod run;
 mod score;
+#[cfg(feature = "libtorch")]
+mod thirteen_billion;

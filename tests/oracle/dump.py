@@ -3,9 +3,9 @@
     .oracle/bin/python tests/oracle/dump.py CKPT --picture FILE --question TEXT --out dump.safetensors
     target/release/vila-bench doctor --parity CKPT --reference dump.safetensors
 
-Reads llava-hf checkpoints, VILA1.5 folders (SigLIP, S2, CLIP or InternViT) and LLaVA-1.5 / VILA v1 folders, the latter with
---vision-tower; all of them with AWQ's four bits too, which are unpacked to float16 first. The towers, the merge of patches and the splicing that transformers lacks come from `tiny/`. The format is
-described in `results/FORMATS.md`.
+Reads llava-hf checkpoints, VILA1.5 folders (SigLIP, S2, CLIP or InternViT) and LLaVA-1.5 / VILA v1 folders, the latter
+with --vision-tower; all of them with AWQ's four bits too, which are unpacked to float16 first. The towers, the merge of
+patches and the splicing that transformers lacks come from `tiny/`. The format is described in `results/FORMATS.md`.
 """
 
 import argparse

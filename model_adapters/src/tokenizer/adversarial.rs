@@ -1,5 +1,5 @@
-//! Thousands of texts built to break a tokenizer, drawn anew here as `tests/oracle/adversarial.py` draws them, beside the
-//! digests of what transformers and the sentencepiece library make of them.
+//! Thousands of texts built to break a tokenizer, drawn anew here as `tests/oracle/tokenizer_adversarial.py` draws them,
+//! beside the digests of what transformers and the sentencepiece library make of them.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -98,6 +98,6 @@ fn adversarial_texts_have_the_ids_and_the_decoded_text_of_the_references() {
     let count = differ.len();
     assert!(
         differ.is_empty(),
-        "{count} differ (`adversarial.py --show N` prints the reference's):\n{shown}"
+        "{count} differ (`tokenizer_adversarial.py --show N` prints the reference's):\n{shown}"
     );
 }

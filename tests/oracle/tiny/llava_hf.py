@@ -251,6 +251,7 @@ PLAIN = LlavaHf()
 # The same as AutoAWQ stores it, with `quantization_config`; the groups are small, as the width is.
 AWQ = LlavaHf(
     llama=LLAMA | {"num_hidden_layers": 2},
-    clip=CLIP | {"hidden_size": 32, "image_size": 42, "intermediate_size": 64, "num_attention_heads": 2, "num_hidden_layers": 3},
+    clip=CLIP
+    | {"hidden_size": 32, "image_size": 42, "intermediate_size": 64, "num_attention_heads": 2, "num_hidden_layers": 3},
     awq_group=32,
 )

@@ -1,5 +1,5 @@
-//! The malformed twins of every variant: what is done to a whole checkpoint, and the one line that a user then gets, which
-//! says what is wrong, in which file, and what to do. Values that are not finite show when weights are read:
+//! The malformed twins of every variant: what is done to a whole checkpoint, and the one line that a user then gets,
+//! which says what is wrong, in which file, and what to do. Values that are not finite show when weights are read:
 //! `tests/cli/layouts.rs`.
 
 use std::fs;

@@ -4,8 +4,8 @@ The texts are not stored: both sides draw the same ones from `atoms` and ranges 
 For each tokenizer the file holds four hexadecimal digits a text: the beginning of the SHA-256 of its ids and of the text
 that those ids decode to.
 
-    python tests/oracle/adversarial.py           write model_adapters/tests/fixtures/tokenizer/adversarial.json
-    python tests/oracle/adversarial.py --show N  print what every tokenizer makes of text N
+    python tests/oracle/tokenizer_adversarial.py           write model_adapters/tests/fixtures/tokenizer/adversarial.json
+    python tests/oracle/tokenizer_adversarial.py --show N  print what every tokenizer makes of text N
 """
 
 import argparse
