@@ -7,6 +7,7 @@ use std::path::PathBuf;
 use benchmarks::{Protocol, Task, UnknownName};
 use clap::builder::NonEmptyStringValueParser;
 use clap::{Args, Parser, Subcommand, ValueEnum};
+use model_adapters::profile::Profile;
 
 pub use run::{AdapterKind, AspectRatio, BatchSize, CheckpointArgs, DtypeArg, RunArgs};
 
@@ -403,6 +404,9 @@ pub struct InspectArgs {
     pub model: PathBuf,
     #[command(flatten)]
     pub checkpoint: CheckpointArgs,
+    /// Reference program that is followed; default: by checkpoint, as its published numbers were made
+    #[arg(long, value_name = "PROFILE", value_parser = str::parse::<Profile>)]
+    pub profile: Option<Profile>,
 }
 
 #[derive(Debug, Args)]

@@ -17,6 +17,7 @@ pub mod runner;
 pub mod stop;
 pub mod template;
 pub mod tokenizer;
+pub mod variants;
 mod work;
 
 pub use names::UnknownName;

@@ -2,8 +2,10 @@
 
 use std::io::{self, Write};
 
+use model_adapters::Script;
 use model_adapters::checkpoint::{Checkpoint, Dtype, Fit, ModuleInspection};
 use model_adapters::picture::Geometry;
+use model_adapters::profile::Profile;
 use model_adapters::tokenizer::Tokenizer;
 
 use crate::cli::InspectArgs;
@@ -21,9 +23,10 @@ pub fn run(args: &InspectArgs) -> Result<Exit, Fault> {
     for remark in &checkpoint.remarks {
         eprintln!("{remark}");
     }
-    let tokenizer = checkpoint.open_tokenizer(checkpoint.profile());
+    let profile = args.profile.unwrap_or_else(|| checkpoint.profile());
+    let tokenizer = checkpoint.open_tokenizer(profile);
     let mut out = io::stdout().lock();
-    write(&mut out, &checkpoint, tokenizer.as_ref().ok())
+    write(&mut out, &checkpoint, profile, tokenizer.as_ref().ok())
         .and_then(|()| write_fit(&mut out, &checkpoint.fit))
         .and_then(|()| out.flush())
         .map_err(|error| Fault::stdout(&error))?;
@@ -53,13 +56,20 @@ fn write_fit(out: &mut dyn Write, fit: &Fit) -> io::Result<()> {
     Ok(())
 }
 
-fn write(out: &mut dyn Write, checkpoint: &Checkpoint, tokenizer: Option<&Tokenizer>) -> io::Result<()> {
+fn write(
+    out: &mut dyn Write,
+    checkpoint: &Checkpoint,
+    profile: Profile,
+    tokenizer: Option<&Tokenizer>,
+) -> io::Result<()> {
     let seen = checkpoint.inspect();
-    let geometry = match checkpoint.preprocess.geometry {
-        Geometry::Pad => "padded to a square, then the processor",
-        Geometry::Stretch => "stretched to the processor's size",
-        Geometry::Processor => "the processor alone",
-    };
+    let configured = checkpoint.preprocess.geometry;
+    let mut pictures = way(profile.geometry(Script::Short, configured)).to_owned();
+    // Some programs see the pictures of open questions otherwise.
+    let open = profile.geometry(Script::Open, configured);
+    if open != profile.geometry(Script::Short, configured) {
+        pictures += &format!(" (open questions: {})", way(open));
+    }
     let (wide, half) = (
         size(seen.weight_memory(Dtype::F32)),
         size(seen.weight_memory(Dtype::F16)),
@@ -71,14 +81,14 @@ fn write(out: &mut dyn Write, checkpoint: &Checkpoint, tokenizer: Option<&Tokeni
     let lines = [
         ("checkpoint", checkpoint.folder.display().to_string()),
         ("layout", seen.layout.to_string()),
-        ("profile", checkpoint.profile().name().to_owned()),
+        ("profile", profile.name().to_owned()),
         ("template", checkpoint.conv_template().name().to_owned()),
         ("answers end", ends(checkpoint)),
         (
             "tokenizer",
             tokenizer.map_or("none that can be read", Tokenizer::source).to_owned(),
         ),
-        ("pictures", format!("{geometry}; {} tokens each", seen.picture_tokens)),
+        ("pictures", format!("{pictures}; {} tokens each", seen.picture_tokens)),
         ("on a CPU", format!("{wide} as float32 (auto), {half} in 16 bits{four}")),
         (
             "on CUDA",
@@ -119,6 +129,15 @@ fn write(out: &mut dyn Write, checkpoint: &Checkpoint, tokenizer: Option<&Tokeni
     );
     row(&mut table, "decoder", decoder, &seen.decoder);
     table.write_text(out)
+}
+
+/// A picture's way to the tower, in words.
+const fn way(geometry: Geometry) -> &'static str {
+    match geometry {
+        Geometry::Pad => "padded to a square, then the processor",
+        Geometry::Stretch => "stretched to the processor's size",
+        Geometry::Processor => "the processor alone",
+    }
 }
 
 /// What ends an answer, and the stop string that some scripts look for.

@@ -2,48 +2,13 @@
 
 use std::io::{self, Write};
 
+use model_adapters::variants::VARIANTS;
+
 use crate::cli::{ListArgs, Listing};
 use crate::exit::Exit;
 use crate::fault::Fault;
 use crate::published::{Ours, PublishedNumbers};
 use crate::table::{Table, left, right};
-
-/// The checkpoint families and what this build does with them (`checkpoints.md` section 1).
-const MODELS: &[(&str, &str, &str, &str)] = &[
-    (
-        "VILA1.5-3b, -13b",
-        "B: llm/, vision_tower/, mm_projector/",
-        "SigLIP or CLIP, mlp_downsample",
-        "runs",
-    ),
-    (
-        "llava-hf/llava-1.5-7b-hf, -13b-hf",
-        "D: llava-hf",
-        "CLIP, two linears",
-        "runs",
-    ),
-    (
-        "VILA-7b, VILA-13b",
-        "A: one folder, tower by hub id",
-        "CLIP, mlp2x_gelu",
-        "not yet",
-    ),
-    (
-        "liuhaotian/llava-v1.5-7b, -13b",
-        "C: one folder, tower by hub id",
-        "CLIP, mlp2x_gelu",
-        "not yet",
-    ),
-    (
-        "Llama-3-VILA1.5-8b",
-        "B",
-        "SigLIP, mlp_downsample",
-        "loads, not compared with the reference yet",
-    ),
-    ("VILA1.5-40b", "B", "InternViT-6B, mlp_downsample", "not yet"),
-    ("VILA1.5-3b-s2", "B", "SigLIP at two scales, mlp_downsample", "not yet"),
-    ("VILA*-AWQ", "B with .pt", "int4", "not yet"),
-];
 
 /// Prints a listing.
 pub fn run(args: &ListArgs) -> Result<Exit, Fault> {
@@ -81,9 +46,25 @@ fn benchmarks_table() -> Table {
 }
 
 fn models_table() -> Table {
-    let mut table = Table::new(&[left("checkpoint"), left("layout"), left("parts"), left("this build")]);
-    for (checkpoint, layout, parts, state) in MODELS {
-        table.row([checkpoint, layout, parts, state].map(|cell| (*cell).to_owned()));
+    let mut table = Table::new(&[
+        left("checkpoint"),
+        left("layout"),
+        left("vision tower"),
+        left("projector"),
+        left("template"),
+        left("checked on"),
+    ]);
+    for variant in VARIANTS {
+        let scales = if variant.s2 { ", two scales" } else { "" };
+        let packing = variant.packing.map_or(String::new(), |packing| format!(", {packing}"));
+        table.row([
+            variant.names.join(", "),
+            format!("{}{packing}", variant.layout),
+            format!("{}{scales}", variant.tower),
+            variant.projector.to_string(),
+            variant.template.name().to_owned(),
+            variant.golden.to_owned(),
+        ]);
     }
     table
 }

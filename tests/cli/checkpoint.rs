@@ -387,13 +387,7 @@ fn a_run_says_what_it_saved_and_what_it_asked_twice() {
 fn doctor_compares_this_build_with_the_references() {
     let ran = vila_bench(["doctor", "--parity"]);
     assert_eq!((ran.status, ran.stderr.as_str()), (0, ""), "{}", ran.stdout);
-    for name in [
-        "tiny-llava-hf",
-        "tiny-vila15",
-        "tiny-vila1.5-3b-s2",
-        "tiny-llama-3-vila1.5-8b",
-        "tiny-vila1.5-40b",
-    ] {
+    for name in model_adapters::variants::VARIANTS.iter().map(|variant| variant.golden) {
         let line = ran.stdout.lines().find(|line| line.contains(&format!(" {name} ")));
         let words: Vec<&str> = line.unwrap_or_default().split_whitespace().collect();
         assert_eq!(words.get(1..4), Some(["5", "8", "8"].as_slice()), "{}", ran.stdout);
@@ -412,6 +406,27 @@ fn doctor_compares_this_build_with_the_references() {
         "{}",
         ran.stderr
     );
+}
+
+/// What `--dtype int4` keeps is a matter of memory: the answers are those of the weights de-quantised on load.
+#[test]
+fn four_bits_answer_as_what_they_stand_for() {
+    for model in ["tiny-vila1.5-3b-awq", "tiny-vila-7b-awq", "tiny-llava-hf-awq"] {
+        let answers = |dtype: &str| {
+            let out = tempfile::tempdir().unwrap();
+            let ran = run(model, &demo(), out.path(), &["--dtype", dtype, "--limit", "12"]);
+            assert_eq!(ran.status, 0, "{model}: {}", ran.stderr);
+            let journal = read(&out.path().join(model).join("pope@coco-144/predictions.jsonl"));
+            let answer = |line: &str| {
+                let entry: serde_json::Value = serde_json::from_str(line).unwrap();
+                (entry["id"].to_string(), entry["answer"].to_string())
+            };
+            journal.lines().map(answer).collect::<BTreeMap<_, _>>()
+        };
+        let wide = answers("float32");
+        assert!(wide.len() >= 12);
+        assert_eq!(answers("int4"), wide, "{model}");
+    }
 }
 
 #[test]

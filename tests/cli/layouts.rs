@@ -1,30 +1,31 @@
-//! Checkpoints of layout C, wherever their parts lie; malformed ones; `inspect` at real size.
+//! Checkpoints of layout C, wherever their parts lie; malformed ones; what `inspect` and `doctor` say of them.
 
 use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
 
-use model_adapters::checkpoint::Checkpoint;
+use model_adapters::checkpoint::{Checkpoint, TensorView};
+use model_adapters::variants::VARIANTS;
 use serde_json::{Value, json};
 
 use crate::command::{Ran, command, copy_folder, fixtures};
 
-const LLAVA: &str = "tiny-llava-v1.5";
-const TOWER: &str = "clip-vit-tiny-patch14-56";
+pub const LLAVA: &str = "tiny-llava-v1.5";
+pub const TOWER: &str = "clip-vit-tiny-patch14-56";
 const COMMIT: &str = "12bf2a1b";
 
-fn checkpoint(name: &str) -> PathBuf {
+pub fn checkpoint(name: &str) -> PathBuf {
     fixtures().join("checkpoints").join(name)
 }
 
 /// A copy of a fixture, to be changed.
-fn copy(name: &str) -> (tempfile::TempDir, PathBuf) {
+pub fn copy(name: &str) -> (tempfile::TempDir, PathBuf) {
     let parent = tempfile::tempdir().unwrap();
     let folder = parent.path().join(name);
     copy_folder(&checkpoint(name), &folder);
     (parent, folder)
 }
 
-fn edit(path: &Path, change: impl FnOnce(&mut Value)) {
+pub fn edit(path: &Path, change: impl FnOnce(&mut Value)) {
     let mut value = serde_json::from_str(&std::fs::read_to_string(path).unwrap()).unwrap();
     change(&mut value);
     std::fs::write(path, value.to_string()).unwrap();
@@ -140,38 +141,99 @@ fn a_tower_that_is_not_here_is_one_line_with_the_remedy() {
 
 #[test]
 fn values_that_are_not_finite_are_named_in_every_layout() {
-    for name in ["tiny-llava-hf", "tiny-vila15", LLAVA] {
-        let (parent, folder) = copy(name);
-        let norm = {
-            let opened = Checkpoint::open(&folder).unwrap();
-            opened.llama_tensors.tensor("model.norm.weight").unwrap().bytes.to_vec()
-        };
-        let holding = Checkpoint::open(&folder)
-            .unwrap()
-            .weight_files()
-            .into_iter()
-            .find_map(|path| {
-                let bytes = std::fs::read(&path).unwrap();
-                let at = bytes.windows(norm.len()).position(|window| window == norm)?;
-                Some((path, bytes, at))
-            });
-        let (path, mut bytes, at) = holding.unwrap();
-        // NaN in float16 and in bfloat16.
-        bytes[at..at + 2].copy_from_slice(&[0xff, 0x7f]);
-        std::fs::write(&path, bytes).unwrap();
-        let ran = run(folder.to_str().unwrap(), &parent.path().join("out"), &[], None);
-        assert_eq!(ran.status, 2, "{name}: {}", ran.stderr);
-        assert!(
-            ran.error()
-                .contains("model.norm.weight` holds values that are not finite"),
-            "{name}: {}",
-            ran.stderr
-        );
-        assert!(
-            !parent.path().join("out").exists(),
-            "{name}: what cannot be loaded claims no folder"
-        );
+    for name in VARIANTS.iter().map(|variant| variant.golden) {
+        for part in 0..4 {
+            let (parent, folder) = copy(name);
+            let Some(tensor) = spoil(&folder, part) else { continue };
+            let ran = run(folder.to_str().unwrap(), &parent.path().join("out"), &[], None);
+            assert_eq!(ran.status, 2, "{name}: {}", ran.stderr);
+            let wanted = format!("`{tensor}` holds values that are not finite; the file is damaged");
+            assert!(ran.error().contains(&wanted), "{name}: {}", ran.stderr);
+            assert!(
+                !parent.path().join("out").exists(),
+                "{name}: what cannot be loaded claims no folder"
+            );
+        }
     }
+}
+
+/// Puts a NaN into a tensor of the checkpoint's decoder, tower or projector, or into the scales of a linear of four
+/// bits, and gives its name; `None` where it has no such part.
+fn spoil(folder: &Path, part: usize) -> Option<String> {
+    let checkpoint = Checkpoint::open(folder).unwrap();
+    let packed = checkpoint.llama_tensors.quantised("model.layers.0.mlp.up_proj.weight");
+    let view = match part {
+        0 => checkpoint.llama_tensors.tensor("model.norm.weight").unwrap(),
+        1 => checkpoint
+            .tower_tensors
+            .tensor("encoder.layers.0.mlp.fc1.bias")
+            .unwrap(),
+        2 => checkpoint.projector_tensors.tensor("linear.0.bias").unwrap(),
+        _ => packed?.scales,
+    };
+    let size = view.dtype.size();
+    // The upper half of a NaN in float16, bfloat16 and float32.
+    rewrite(&checkpoint, &view, |bytes| {
+        bytes[size - 2..size].copy_from_slice(&[0xff, 0x7f])
+    });
+    Some(view.name.to_owned())
+}
+
+/// Changes the bytes of a tensor in the file that holds it.
+fn rewrite(checkpoint: &Checkpoint, view: &TensorView<'_>, change: impl Fn(&mut [u8])) {
+    let wanted = view.bytes.to_vec();
+    for path in checkpoint.weight_files() {
+        let mut bytes = std::fs::read(&path).unwrap();
+        if let Some(at) = bytes.windows(wanted.len()).position(|window| window == wanted) {
+            change(&mut bytes[at..at + wanted.len()]);
+            std::fs::write(&path, bytes).unwrap();
+            return;
+        }
+    }
+    unreachable!("no file holds `{}`", view.name);
+}
+
+#[test]
+fn doctor_names_the_first_layer_that_parts_from_a_dump() {
+    let name = "tiny-llava-hf";
+    let dump = Path::new(env!("CARGO_MANIFEST_DIR"))
+        .join("model_adapters/tests/fixtures/dumps")
+        .join(format!("{name}.safetensors"));
+    let doctor = |folder: &Path| {
+        let mut command = command();
+        command
+            .args(["doctor", "--parity"])
+            .arg(folder)
+            .arg("--reference")
+            .arg(&dump);
+        Ran::of(&command.output().unwrap())
+    };
+    let whole = doctor(&checkpoint(name));
+    assert_eq!(whole.status, 0, "{}", whole.stderr);
+    assert!(
+        whole.stdout.ends_with("agrees with the dump in float32: 13 steps\n"),
+        "{}",
+        whole.stdout
+    );
+    let (_parent, folder) = copy(name);
+    {
+        let checkpoint = Checkpoint::open(&folder).unwrap();
+        let tensor = checkpoint
+            .llama_tensors
+            .tensor("model.layers.1.self_attn.o_proj.weight")
+            .unwrap();
+        let signs = |bytes: &mut [u8]| bytes.chunks_exact_mut(2).for_each(|half| half[1] ^= 0x80);
+        rewrite(&checkpoint, &tensor, signs);
+    }
+    let damaged = doctor(&folder);
+    assert_eq!(damaged.status, 2);
+    assert!(
+        damaged
+            .stdout
+            .ends_with("parts from the dump in float32 at: decoder.2\n"),
+        "{}",
+        damaged.stdout
+    );
 }
 
 #[test]
@@ -188,7 +250,7 @@ fn a_hostile_weight_file_is_refused_by_name_and_not_run() {
     );
 }
 
-fn inspect(folder: &Path, more: &[&str]) -> Ran {
+pub fn inspect(folder: &Path, more: &[&str]) -> Ran {
     let mut command = command();
     command
         .env("HF_HUB_CACHE", "/nonexistent")
@@ -202,6 +264,46 @@ fn inspect(folder: &Path, more: &[&str]) -> Ran {
 fn inspect_shows_layout_c() {
     let ran = inspect(&checkpoint(LLAVA), &[]);
     insta::assert_snapshot!(ran.shown(&[(&fixtures(), "FIXTURES")]));
+}
+
+/// What the profile decides: whether the tokenizer is `legacy` where no file says so, and how open questions see a
+/// picture.
+#[test]
+fn inspect_shows_what_a_profile_changes() {
+    let folder = checkpoint("tiny-vila-7b");
+    let line = |more: &[&str], name: &str| {
+        let ran = inspect(&folder, more);
+        assert_eq!(ran.status, 0, "{}", ran.stderr);
+        let mut lines = ran.stdout.lines();
+        lines.find(|line| line.starts_with(name)).unwrap().to_owned()
+    };
+    let padded = "padded to a square, then the processor";
+    let cases: [(&[&str], &str, &str, String); 2] = [
+        (
+            &[],
+            "vila-1.0",
+            "legacy false",
+            format!("{padded} (open questions: the processor alone); "),
+        ),
+        (
+            &["--profile", "llava-1.2"],
+            "llava-1.2",
+            "legacy true",
+            format!("{padded}; "),
+        ),
+    ];
+    for (more, profile, legacy, pictures) in cases {
+        assert_eq!(line(more, "profile"), format!("profile     {profile}"));
+        assert!(line(more, "tokenizer").ends_with(legacy));
+        assert!(line(more, "pictures").contains(&pictures), "{}", line(more, "pictures"));
+    }
+    let unknown = inspect(&folder, &["--profile", "vila"]);
+    assert_eq!(unknown.status, 2);
+    assert!(
+        unknown.error().contains("did you mean `vila-1.0`?"),
+        "{}",
+        unknown.stderr
+    );
 }
 
 #[test]
@@ -229,183 +331,4 @@ fn inspect_lists_all_that_does_not_fit() {
     let out = parent.path().join("out");
     let ran = run(folder.to_str().unwrap(), &out, &["--allow-extra-tensors"], None);
     assert_eq!(ran.status, 0, "{}", ran.stderr);
-}
-
-/// A safetensors file of these tensors whose header is real and whose data are a hole.
-fn sparse(path: &Path, dtype: &str, tensors: &[(String, Vec<u64>)]) {
-    let size = if dtype == "F32" { 4 } else { 2 };
-    let (mut header, mut end) = (serde_json::Map::new(), 0);
-    for (name, shape) in tensors {
-        let begin = end;
-        end += shape.iter().product::<u64>() * size;
-        header.insert(
-            name.clone(),
-            json!({"dtype": dtype, "shape": shape, "data_offsets": [begin, end]}),
-        );
-    }
-    let header = Value::Object(header).to_string();
-    let mut file = (header.len() as u64).to_le_bytes().to_vec();
-    file.extend(header.bytes());
-    let length = file.len() as u64 + end;
-    std::fs::write(path, file).unwrap();
-    std::fs::File::options()
-        .write(true)
-        .open(path)
-        .unwrap()
-        .set_len(length)
-        .unwrap();
-}
-
-/// The used tensors of CLIP-L/14-336, and its last block.
-fn clip_large(prefix: &str) -> Vec<(String, Vec<u64>)> {
-    let width = 1024;
-    let mut tower = vec![
-        ("embeddings.class_embedding".to_owned(), vec![width]),
-        ("embeddings.patch_embedding.weight".to_owned(), vec![width, 3, 14, 14]),
-        ("embeddings.position_embedding.weight".to_owned(), vec![577, width]),
-        ("pre_layrnorm.weight".to_owned(), vec![width]),
-        ("pre_layrnorm.bias".to_owned(), vec![width]),
-    ];
-    for layer in 0..24 {
-        let parts: [(&str, Vec<u64>); 8] = [
-            ("layer_norm1", vec![width]),
-            ("layer_norm2", vec![width]),
-            ("self_attn.q_proj", vec![width, width]),
-            ("self_attn.k_proj", vec![width, width]),
-            ("self_attn.v_proj", vec![width, width]),
-            ("self_attn.out_proj", vec![width, width]),
-            ("mlp.fc1", vec![4096, width]),
-            ("mlp.fc2", vec![width, 4096]),
-        ];
-        for (part, shape) in parts {
-            tower.push((format!("encoder.layers.{layer}.{part}.bias"), vec![shape[0]]));
-            tower.push((format!("encoder.layers.{layer}.{part}.weight"), shape));
-        }
-    }
-    tower
-        .into_iter()
-        .map(|(name, shape)| (format!("{prefix}{name}"), shape))
-        .collect()
-}
-
-/// llava-v1.5-13b: three shards and CLIP-L/14-336, nothing but headers on disk.
-fn thirteen_billion(folder: &Path) {
-    let (hidden, inner) = (5120, 13_824);
-    let mut tensors = vec![("model.embed_tokens.weight".to_owned(), vec![32_000, hidden])];
-    for layer in 0..40 {
-        let parts: [(&str, Vec<u64>); 9] = [
-            ("input_layernorm", vec![hidden]),
-            ("self_attn.q_proj", vec![hidden, hidden]),
-            ("self_attn.k_proj", vec![hidden, hidden]),
-            ("self_attn.v_proj", vec![hidden, hidden]),
-            ("self_attn.o_proj", vec![hidden, hidden]),
-            ("post_attention_layernorm", vec![hidden]),
-            ("mlp.gate_proj", vec![inner, hidden]),
-            ("mlp.up_proj", vec![inner, hidden]),
-            ("mlp.down_proj", vec![hidden, inner]),
-        ];
-        tensors.extend(parts.map(|(part, shape)| (format!("model.layers.{layer}.{part}.weight"), shape)));
-    }
-    tensors.push(("model.norm.weight".to_owned(), vec![hidden]));
-    tensors.push(("lm_head.weight".to_owned(), vec![32_000, hidden]));
-    for (number, inputs) in [(0, 1024), (2, hidden)] {
-        tensors.push((format!("model.mm_projector.{number}.weight"), vec![hidden, inputs]));
-        tensors.push((format!("model.mm_projector.{number}.bias"), vec![hidden]));
-    }
-    let mut map = serde_json::Map::new();
-    for (number, shard) in tensors.chunks(tensors.len().div_ceil(3)).enumerate() {
-        let file = format!("model-0000{}-of-00003.safetensors", number + 1);
-        sparse(&folder.join(&file), "F16", shard);
-        map.extend(shard.iter().map(|(name, _)| (name.clone(), json!(file))));
-    }
-    std::fs::write(
-        folder.join("model.safetensors.index.json"),
-        json!({"weight_map": map}).to_string(),
-    )
-    .unwrap();
-    edit(&folder.join("config.json"), |config| {
-        for (key, value) in [
-            ("hidden_size", hidden),
-            ("intermediate_size", inner),
-            ("num_hidden_layers", 40),
-        ] {
-            config[key] = json!(value);
-        }
-        config["num_attention_heads"] = json!(40);
-        config["num_key_value_heads"] = json!(40);
-    });
-    let tower_folder = folder.join(TOWER);
-    sparse(
-        &tower_folder.join("model.safetensors"),
-        "F32",
-        &clip_large("vision_model."),
-    );
-    edit(&tower_folder.join("config.json"), |config| {
-        config["vision_config"] = json!({
-            "hidden_size": 1024, "intermediate_size": 4096, "num_hidden_layers": 24, "num_attention_heads": 16,
-            "image_size": 336, "patch_size": 14,
-        });
-    });
-    edit(&tower_folder.join("preprocessor_config.json"), |config| {
-        config["size"] = json!(336);
-        config["crop_size"] = json!(336);
-    });
-}
-
-#[test]
-fn inspect_takes_less_than_a_second_at_13b() {
-    let (parent, folder) = copy(LLAVA);
-    thirteen_billion(&folder);
-    insta::assert_snapshot!("inspect_13b", inspect(&folder, &[]).shown(&[(parent.path(), "FOLDER")]));
-    // Processor time of the command: tests run side by side, so that the time on the clock would be theirs too.
-    let timed = std::process::Command::new("bash")
-        .args([
-            "-c",
-            "\"$@\" > /dev/null; times",
-            "bash",
-            env!("CARGO_BIN_EXE_vila-bench"),
-            "inspect",
-        ])
-        .arg(&folder)
-        .output()
-        .unwrap();
-    let times = String::from_utf8(timed.stdout).unwrap();
-    let seconds = |text: &str| {
-        text.trim_start_matches("0m")
-            .trim_end_matches('s')
-            .parse::<f64>()
-            .unwrap()
-    };
-    let children: f64 = times.lines().nth(1).unwrap().split_whitespace().map(seconds).sum();
-    assert!(children < 1.0, "{times}");
-}
-
-#[test]
-fn the_published_tower_inside_a_checkpoint_serves_where_its_own_folder_is_absent() {
-    let (_parent, folder) = copy(LLAVA);
-    thirteen_billion(&folder);
-    std::fs::remove_dir_all(folder.join(TOWER)).unwrap();
-    let tower = clip_large("model.vision_tower.vision_tower.vision_model.");
-    sparse(&folder.join("tower.safetensors"), "F16", &tower);
-    edit(&folder.join("model.safetensors.index.json"), |index| {
-        for (name, _) in &tower {
-            index["weight_map"][name] = json!("tower.safetensors");
-        }
-    });
-    for (named, status) in [
-        ("openai/clip-vit-large-patch14-336", 0),
-        ("openai/clip-vit-base-patch16", 2),
-    ] {
-        edit(&folder.join("config.json"), |config| {
-            config["mm_vision_tower"] = json!(named)
-        });
-        let ran = inspect(&folder, &[]);
-        assert_eq!(ran.status, status, "{}", ran.stderr);
-        let said = if status == 0 {
-            "taking the copy inside the checkpoint"
-        } else {
-            "is not on this machine"
-        };
-        assert!(ran.stderr.contains(said), "{}", ran.stderr);
-    }
 }

@@ -22,3 +22,5 @@ mod prompts;
 mod report;
 mod run;
 mod score;
+#[cfg(feature = "libtorch")]
+mod thirteen_billion;

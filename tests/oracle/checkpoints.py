@@ -5,6 +5,7 @@ fixed seed, rounded to 16 bit and written; the expectations come from the writte
 
     python tests/oracle/checkpoints.py               write the fixtures
     python tests/oracle/checkpoints.py --search 50   try seeds 0 to 49 for each checkpoint, write nothing
+    Names behind either do so for these checkpoints only.
 """
 
 import argparse
@@ -24,11 +25,17 @@ from tiny.tokenizer import sentencepiece_model
 
 FIXTURES = pathlib.Path(__file__).resolve().parent.parent / "fixtures" / "checkpoints"
 CHECKPOINTS = [
-    (llava_hf, "tiny-llava-hf", 19),
-    (llava15, "tiny-llava-v1.5", 1),
+    (llava_hf.PLAIN, "tiny-llava-hf", 19),
+    (llava_hf.AWQ, "tiny-llava-hf-awq", 20),
+    (llava15.LLAVA_15, "tiny-llava-v1.5", 1),
+    (llava15.VILA_7B, "tiny-vila-7b", 33),
+    (llava15.VILA_7B_AWQ, "tiny-vila-7b-awq", 1),
     (vila15.PLAIN, "tiny-vila15", 2),
     (vila15.S2, "tiny-vila1.5-3b-s2", 2),
+    (vila15.AWQ, "tiny-vila1.5-3b-awq", 3),
     (vila15.LLAMA_3, "tiny-llama-3-vila1.5-8b", 17),
+    (vila15.LLAMA_3_FIX, "tiny-llama-3-vila1.5-8b-fix", 16),
+    (vila15.VICUNA_13B, "tiny-vila1.5-13b", 37),
     (vila15.YI, "tiny-vila1.5-40b", 31),
 ]
 
@@ -85,9 +92,9 @@ def write(module, name, seed, pictures):
     save_file(tensors, folder / "expected" / "expected.safetensors")
 
 
-def search(seeds):
+def search(checkpoints, seeds):
     """Prints, for each checkpoint and seed, what speaks against it."""
-    for module, name, _ in CHECKPOINTS:
+    for module, name, _ in checkpoints:
         for seed in range(seeds):
             with tempfile.TemporaryDirectory() as temporary:
                 folder = pathlib.Path(temporary)
@@ -99,16 +106,18 @@ def search(seeds):
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--search", type=int, metavar="N", help="try N seeds instead of writing")
+    parser.add_argument("names", nargs="*", choices=[[], *(name for _, name, _ in CHECKPOINTS)], help="default: all")
     arguments = parser.parse_args()
+    checkpoints = [entry for entry in CHECKPOINTS if not arguments.names or entry[1] in arguments.names]
     torch.set_num_threads(1)
     torch.set_grad_enabled(False)
     transformers.logging.set_verbosity_error()
     transformers.logging.disable_progress_bar()
     if arguments.search:
-        search(arguments.search)
+        search(checkpoints, arguments.search)
         return
     pictures = write_pictures(FIXTURES / "pictures")
-    for module, name, seed in CHECKPOINTS:
+    for module, name, seed in checkpoints:
         write(module, name, seed, pictures)
 
 

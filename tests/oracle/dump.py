@@ -3,9 +3,9 @@
     .oracle/bin/python tests/oracle/dump.py CKPT --picture FILE --question TEXT --out dump.safetensors
     target/release/vila-bench doctor --parity CKPT --reference dump.safetensors
 
-Reads llava-hf checkpoints, VILA1.5 folders (SigLIP, S2, CLIP or InternViT) and LLaVA-1.5 / VILA v1 folders, the latter with
---vision-tower. The towers, the merge of patches and the splicing that transformers lacks come from `tiny/`. The format is
-described in `results/FORMATS.md`.
+Reads llava-hf checkpoints, VILA1.5 folders (SigLIP, S2, CLIP or InternViT) and LLaVA-1.5 / VILA v1 folders, the latter
+with --vision-tower; all of them with AWQ's four bits too, which are unpacked to float16 first. The towers, the merge of
+patches and the splicing that transformers lacks come from `tiny/`. The format is described in `results/FORMATS.md`.
 """
 
 import argparse
@@ -16,16 +16,18 @@ import torch
 import transformers
 from safetensors.torch import load_file, save_file
 
-from tiny import clip, intern_vit, s2, vila15
+from tiny import clip, intern_vit, llava_hf, s2, vila15
+from tiny.awq import plain_state
 from tiny.pictures import expand2square, open_rgb, processed
 from tiny.tokenizer import PICTURE_MARKER, tokenizer_image_token
-from tiny.weights import HALVES
+from tiny.weights import HALVES, filled
 
 DTYPES = {"float32": torch.float32} | HALVES
 TEMPLATES = {
     "vicuna_v1": vila15.VICUNA,
     "hermes-2": vila15.HERMES,
     "llama_3_2405": vila15.LLAMA_3_MAY,
+    "llama_3_2409": vila15.LLAMA_3_SEPTEMBER,
     "llava-hf": "USER: {message} ASSISTANT:",
 }
 
@@ -35,14 +37,14 @@ def read_json(path):
 
 
 def tensors_of(folder):
-    """All tensors of a folder, from safetensors or PyTorch shards."""
+    """All tensors of a folder, from safetensors or PyTorch shards, or from AWQ's `.pt`; those of four bits unpacked."""
     found = {}
     for file in sorted(folder.glob("*.safetensors")):
         found |= load_file(file)
-    if not found:
-        for file in sorted(folder.glob("pytorch_model*.bin")):
+    for pattern in ["pytorch_model*.bin", "*.pt"]:
+        for file in [] if found else sorted(folder.glob(pattern)):
             found |= torch.load(file, map_location="cpu", weights_only=True)
-    return found
+    return plain_state(found)
 
 
 class Seen:
@@ -67,10 +69,15 @@ class Seen:
         self.states["logits"] = head(last).float()
 
 
-def llava_hf(folder, dtype, attention):
-    model = transformers.LlavaForConditionalGeneration.from_pretrained(
-        folder, dtype=dtype, attn_implementation=attention
-    ).eval()
+def llava_hf_parts(folder, dtype, attention):
+    kind = transformers.LlavaForConditionalGeneration
+    if "quantization_config" in read_json(folder / "config.json"):
+        stored = tensors_of(folder)
+        names = kind(transformers.LlavaConfig.from_pretrained(folder, quantization_config={})).state_dict()
+        weights = {name: stored[llava_hf.old_spelling(name)] for name in names}
+        model = filled(kind, folder, weights, dtype, attention)
+    else:
+        model = kind.from_pretrained(folder, dtype=dtype, attn_implementation=attention).eval()
     processor = transformers.CLIPImageProcessor.from_pretrained(folder)
     tokenizer = transformers.AutoTokenizer.from_pretrained(folder)
     image = model.config.image_token_index
@@ -119,6 +126,8 @@ def intern_tower(folder, dtype):
 def projector(kind, weights, dtype):
     """`weights` by the names of layout B."""
     weights = {name: value.to(dtype) for name, value in weights.items()}
+    if kind == "identity":
+        return lambda states: states
     if kind == "mlp_downsample":
         return lambda states: vila15.mlp_downsample(states, weights)
     numbers = sorted({int(name.split(".")[1]) for name in weights})
@@ -137,7 +146,11 @@ def vila(folder, dtype, attention, vision_tower):
     config = read_json(folder / "config.json")
     if (folder / "llm").is_dir():
         llm, vision = folder / "llm", folder / "vision_tower"
-        llama = transformers.LlamaForCausalLM.from_pretrained(llm, dtype=dtype, attn_implementation=attention).eval()
+        if any(llm.glob("*.pt")):
+            llama = filled(transformers.LlamaForCausalLM, llm, tensors_of(llm), dtype, attention)
+        else:
+            kind = transformers.LlamaForCausalLM
+            llama = kind.from_pretrained(llm, dtype=dtype, attn_implementation=attention).eval()
         kind = read_json(folder / "mm_projector" / "config.json")["mm_projector_type"]
         project = projector(kind, tensors_of(folder / "mm_projector"), dtype)
     else:
@@ -157,8 +170,10 @@ def vila(folder, dtype, attention, vision_tower):
         kind = config.get("mm_projector_type", "linear")
         own = {f"layers.{k.removeprefix(prefix)}": v for k, v in weights.items() if k.startswith(prefix)}
         project = projector(kind, own, dtype)
-    name = (read_json(vision / "config.json").get("architectures") or ["CLIPVisionModel"])[0].lower()
-    side = read_json(vision / "config.json")["image_size"]
+    vision_config = read_json(vision / "config.json")
+    name = (vision_config.get("architectures") or ["CLIPVisionModel"])[0].lower()
+    # The hub's file of a whole CLIP model keeps the tower's values inside.
+    side = vision_config.get("vision_config", vision_config)["image_size"]
     scales = [int(scale) for scale in config["s2_scales"].split(",")] if config.get("s2") else []
     whole = max(scales, default=side)
     if "intern" in name:
@@ -193,8 +208,12 @@ def vila(folder, dtype, attention, vision_tower):
         return picture
 
     fast = (llm / "tokenizer.json").exists() and not (llm / "tokenizer.model").exists()
-    kind = transformers.AutoTokenizer if fast else transformers.LlamaTokenizer
-    tokenizer = kind.from_pretrained(llm)
+    if fast:
+        tokenizer = transformers.AutoTokenizer.from_pretrained(llm)
+    else:
+        # LLaVA leaves `legacy` to the files, VILA does not.
+        stated = {"legacy": False} if "vila" in folder.name.lower() or llm != folder else {}
+        tokenizer = transformers.LlamaTokenizer.from_pretrained(llm, **stated)
     if len(tokenizer) < llama.config.vocab_size:
         llama.resize_token_embeddings(len(tokenizer))
     return {
@@ -222,7 +241,7 @@ def main():
     attention = "eager" if dtype == torch.float32 else "sdpa"
     names = read_json(arguments.checkpoint / "config.json").get("architectures")
     if names == ["LlavaForConditionalGeneration"]:
-        parts, template = llava_hf(arguments.checkpoint, dtype, attention), "llava-hf"
+        parts, template = llava_hf_parts(arguments.checkpoint, dtype, attention), "llava-hf"
     else:
         parts, template = vila(arguments.checkpoint, dtype, attention, arguments.vision_tower), "vicuna_v1"
     prompt = TEMPLATES[arguments.template or template].format(message=f"<image>\n{arguments.question}")

@@ -28,6 +28,8 @@ from tokenizers import Regex, Tokenizer, decoders, models, pre_tokenizers, proce
 from tiny.tokenizer import tokenizer_image_token
 from transformers import LlamaTokenizer, LlamaTokenizerFast, PreTrainedTokenizerFast
 
+FIXTURES = Path(__file__).parents[2] / "model_adapters" / "tests" / "fixtures" / "tokenizer"
+
 TEXT = """A small snowboard leans against the wooden fence in the image. Is there a dog in the picture?
 Answer the question using a single word or phrase. The assistant gives helpful, detailed answers.
 Two people are standing next to a red bus, and one of them is holding an umbrella.
@@ -282,9 +284,28 @@ def id_lists(tokenizer, seed):
     return lists
 
 
+def all_cases(folder):
+    """The cases on the vocabularies that `main` has written to `folder`."""
+    pieces = sentencepiece.SentencePieceProcessor(model_file=str(folder / "llama.model")).get_piece_size()
+    yi_end = sentencepiece.SentencePieceProcessor(model_file=str(folder / "yi.model")).piece_to_id("<|im_end|>")
+    return cases(pieces, yi_end, Tokenizer.from_file(str(folder / "llama3.json")).get_vocab_size())
+
+
+def open_case(folder, kind, vocabulary, files):
+    """The tokenizer of a case, from a folder as a checkpoint has it."""
+    with tempfile.TemporaryDirectory() as made:
+        target = "tokenizer.model" if vocabulary.endswith(".model") else "tokenizer.json"
+        (Path(made) / target).write_bytes((folder / vocabulary).read_bytes())
+        for file, content in files.items():
+            (Path(made) / file).write_text(json.dumps(content))
+        stated = "clean_up_tokenization_spaces" in files.get("tokenizer_config.json", {})
+        # True is the default of the releases that the references pin, false of the one that runs here.
+        default = {} if stated or kind is not PreTrainedTokenizerFast else {"clean_up_tokenization_spaces": True}
+        return kind.from_pretrained(made, **default)
+
+
 def main():
-    folder = Path(sys.argv[1]) if len(sys.argv) > 1 else (
-        Path(__file__).parents[2] / "model_adapters" / "tests" / "fixtures" / "tokenizer")
+    folder = Path(sys.argv[1]) if len(sys.argv) > 1 else FIXTURES
     folder.mkdir(parents=True, exist_ok=True)
     llama = train_sentencepiece(vocab_size=440, character_coverage=1.0, byte_fallback=True, split_digits=True,
                                 remove_extra_whitespaces=False, allow_whitespace_only_pieces=True)
@@ -300,28 +321,17 @@ def main():
     for model in ("llama.model", "odd.model", "yi.model"):
         processor = sentencepiece.SentencePieceProcessor(model_file=str(folder / model))
         raw.append({"model": model, "ids": [processor.encode(text) for text in texts]})
-    pieces = sentencepiece.SentencePieceProcessor(model_file=str(folder / "llama.model")).get_piece_size()
-    yi_end = sentencepiece.SentencePieceProcessor(model_file=str(folder / "yi.model")).piece_to_id("<|im_end|>")
-    llama3_tokens = Tokenizer.from_file(str(folder / "llama3.json")).get_vocab_size()
-    tokenizers, opened = [], {}
-    for name, kind, vocabulary, files in cases(pieces, yi_end, llama3_tokens):
-        with tempfile.TemporaryDirectory() as made:
-            target = "tokenizer.model" if vocabulary.endswith(".model") else "tokenizer.json"
-            (Path(made) / target).write_bytes((folder / vocabulary).read_bytes())
-            for file, content in files.items():
-                (Path(made) / file).write_text(json.dumps(content))
-            stated = "clean_up_tokenization_spaces" in files.get("tokenizer_config.json", {})
-            # True is the default of the releases that the references pin, false of the one that runs here.
-            default = {} if stated or kind is not PreTrainedTokenizerFast else {"clean_up_tokenization_spaces": True}
-            tokenizer = opened[name] = kind.from_pretrained(made, **default)
+    tokenizers, references = [], {}
+    for name, kind, vocabulary, files in all_cases(folder):
+        tokenizer = references[name] = open_case(folder, kind, vocabulary, files)
         decoded = [[ids, tokenizer.batch_decode([ids], skip_special_tokens=True)[0].strip()]
                    for ids in id_lists(tokenizer, name)]
         tokenizers.append({
             "name": name, "vocabulary": vocabulary, "files": files, "len": len(tokenizer),
             "bos": tokenizer.bos_token_id, "eos": tokenizer.eos_token_id,
             "ids": [tokenizer(text)["input_ids"] for text in texts], "decoded": decoded})
-    expected = {"texts": texts, "sentencepiece": raw, "tokenizers": tokenizers, "prompts": prompts(opened),
-                "stops": stops(opened)}
+    expected = {"texts": texts, "sentencepiece": raw, "tokenizers": tokenizers, "prompts": prompts(references),
+                "stops": stops(references)}
     (folder / "expected.json").write_text(
         json.dumps(expected, ensure_ascii=False, separators=(",", ":")).replace('},{"name"', '},\n{"name"') + "\n")
 

@@ -2,6 +2,7 @@
 //! a zero point for each group of columns. Sources: `mit-han-lab/llm-awq` `awq/quantize/qmodule.py` (v2, v1), AutoAWQ
 //! (gemm).
 
+use std::fmt;
 use std::ops::Range;
 
 use half::f16;
@@ -79,6 +80,16 @@ impl Packing {
         } else {
             None
         }
+    }
+}
+
+impl fmt::Display for Packing {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::V2 => "AWQ v2",
+            Self::V1 => "AWQ v1",
+            Self::Gemm => "AutoAWQ",
+        })
     }
 }
 

@@ -13,6 +13,9 @@ use crate::checkpoint::weights::Weights;
 /// Names that one message lists at most.
 const LISTED: usize = 20;
 
+/// What to do about tensors that are not as the configuration has them.
+const REMEDY: &str = "fetch the checkpoint again, files and configuration together";
+
 /// Ends of the names of tensors that 2023's files hold and nothing reads.
 const IGNORED: [&str; 3] = [".rotary_emb.inv_freq", ".embeddings.position_ids", ".masked_bias"];
 
@@ -61,29 +64,37 @@ impl Fit {
         }
     }
 
-    /// The three buffers that stand for a linear's weight in an AWQ file, where the weight is such a one and all three
-    /// are there.
+    /// The three buffers that stand for a linear's weight in an AWQ file; false where there is none of them.
     fn claim_quantised(&mut self, module: &mut Module, weights: &mut Weights, place: &str, wanted: &Expected) -> bool {
         let (Some(stem), [outputs, inputs]) = (wanted.stored.strip_suffix(".weight"), wanted.shape.as_slice()) else {
             return false;
         };
-        let names = [Packing::V2, Packing::V1].map(|packing| format!("{stem}.{}", packing.zeros_name()));
-        let Some(zeros_name) = names.into_iter().find(|name| weights.tensors.contains_key(name)) else {
-            return false;
+        let named = |part: &str| format!("{stem}.{part}");
+        let [new, old] = [Packing::V2, Packing::V1].map(|packing| named(packing.zeros_name()));
+        let interleaved = weights.tensors.get(&named("qweight"));
+        let interleaved = interleaved.is_some_and(|words| Dtype::of(words.dtype) == Some(Dtype::I16));
+        let zeros = if weights.tensors.contains_key(&new) || interleaved && !weights.tensors.contains_key(&old) {
+            new
+        } else {
+            old
         };
-        let names = [format!("{stem}.qweight"), format!("{stem}.scales"), zeros_name];
-        if names.iter().any(|name| !weights.tensors.contains_key(name)) {
+        let names = [named("qweight"), named("scales"), zeros];
+        let found = names.each_ref().map(|name| weights.tensors.remove(name));
+        if found.iter().all(Option::is_none) {
             return false;
         }
-        let [Some(qweight), Some(scales), Some(zeros)] = names.each_ref().map(|name| weights.tensors.remove(name))
-        else {
-            return false;
+        let [Some(qweight), Some(scales), Some(zeros)] = found else {
+            let absent = names.iter().zip(&found).filter(|(_, found)| found.is_none());
+            self.missing
+                .extend(absent.map(|(name, _)| quoted(&format!("{place}{name}"))));
+            return true;
         };
         let shapes = [&qweight, &scales, &zeros].map(|stored| (Dtype::of(stored.dtype), stored.shape.as_slice()));
         let Some((packing, group)) = Packing::of(*outputs, *inputs, shapes) else {
             let [q, s, z] = [&qweight, &scales, &zeros].map(|stored| format!("{} {:?}", stored.dtype, stored.shape));
             self.misshapen.push(format!(
-                "{} is {q} with scales {s} and zero points {z}: no packing of `{outputs} x {inputs}` in four bits",
+                "{} is {q} with scales {s} and zero points {z}: no packing of `{outputs} x {inputs}` in four \
+                 bits, neither in groups of 128 nor as AutoAWQ's",
                 quoted(&format!("{place}{stem}.qweight"))
             ));
             return true;
@@ -150,9 +161,13 @@ impl Fit {
         if total > LISTED {
             parts.push(format!("and {} more", total - LISTED));
         }
-        if total == unexpected.len() {
-            parts.push("give --allow-extra-tensors to ignore them".to_owned());
-        }
+        let only_unexpected = total == unexpected.len();
+        let remedy = if only_unexpected {
+            "give --allow-extra-tensors to ignore them"
+        } else {
+            REMEDY
+        };
+        parts.push(remedy.to_owned());
         let what = format!("its tensors do not fit its configuration: {}", parts.join("; "));
         Err(CheckpointError::file(folder, what))
     }

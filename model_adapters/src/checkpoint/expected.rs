@@ -203,7 +203,7 @@ pub(super) fn projector(config: &ProjectorConfig, naming: Naming) -> Vec<Expecte
             add("norm".to_owned(), Naming::PROJECTOR_NORM.to_owned(), &[merged]);
             merged
         }
-        ProjectorKind::Linear | ProjectorKind::MlpGelu { .. } => config.tower_size,
+        ProjectorKind::Identity | ProjectorKind::Linear | ProjectorKind::MlpGelu { .. } => config.tower_size,
     };
     for i in 0..config.kind.linears() {
         let width = if i == 0 { input } else { config.hidden_size };
@@ -298,6 +298,7 @@ mod tests {
             (ProjectorKind::MlpDownsample, 3200, 7168, 143_170_560),
             (ProjectorKind::MlpGelu { depth: 2 }, 1024, 4096, 20_979_712),
             (ProjectorKind::Linear, 1024, 4096, 4_198_400),
+            (ProjectorKind::Identity, 4096, 4096, 0),
         ];
         for (kind, tower_size, hidden_size, wanted) in cases {
             let config = ProjectorConfig {

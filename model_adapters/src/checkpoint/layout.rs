@@ -98,12 +98,12 @@ impl Naming {
         match (self, kind) {
             (Self::LlavaHf, _) => format!("multi_modal_projector.linear_{}", i + 1),
             (Self::LlavaHfNested, _) => format!("model.multi_modal_projector.linear_{}", i + 1),
-            (Self::Vila, ProjectorKind::Linear) => "layers".to_owned(),
+            (Self::Vila, ProjectorKind::Identity | ProjectorKind::Linear) => "layers".to_owned(),
             (Self::Vila, ProjectorKind::MlpGelu { .. }) => format!("layers.{}", 2 * i),
             (Self::Vila, ProjectorKind::MlpDownsample) => format!("layers.{}", 2 + 2 * i),
             (Self::Llava, ProjectorKind::MlpGelu { .. }) => format!("model.mm_projector.{}", 2 * i),
             // The configuration of layouts A and C lets no `mlp_downsample` come here.
-            (Self::Llava, ProjectorKind::Linear | ProjectorKind::MlpDownsample) => "model.mm_projector".to_owned(),
+            (Self::Llava, _) => "model.mm_projector".to_owned(),
         }
     }
 

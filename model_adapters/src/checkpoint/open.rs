@@ -10,6 +10,7 @@ use std::path::{Path, PathBuf};
 use crate::checkpoint::compare::Fit;
 use crate::checkpoint::config::{
     ConfigFile, GenerationConfig, LlamaConfig, ProjectorConfig, TowerConfig, TowerKind, refuse_quantised,
+    require_group_size,
 };
 use crate::checkpoint::error::CheckpointError;
 use crate::checkpoint::layout::{Layout, Naming};
@@ -151,6 +152,7 @@ impl Checkpoint {
             Layout::B => vila::open(&found.folder, &config, &place),
             Layout::D => llava_hf::open(&found, &config),
         }?;
+        require_group_size(&config, &checkpoint.llama_tensors)?;
         checkpoint.remarks.extend(found.remark);
         Ok(checkpoint)
     }

@@ -232,6 +232,13 @@ impl Module {
         self.entries.iter().map(|(name, entry)| (name.as_str(), entry.view()))
     }
 
+    /// All weights of four bits likewise.
+    pub fn iter_quantised(&self) -> impl Iterator<Item = (&str, QuantisedView<'_>)> {
+        self.quantised
+            .iter()
+            .map(|(name, weight)| (name.as_str(), weight.view()))
+    }
+
     /// Number of tensors; a weight of four bits counts as one.
     pub fn tensors(&self) -> usize {
         self.entries.len() + self.quantised.len()

@@ -39,12 +39,7 @@ impl Weights {
     /// Maps the weight files of `folder` and reads their headers. Where it has none of [`CONTAINERS`] but one `.pt`
     /// file, that one is taken: a quantised model (`checkpoints.md` section 10).
     pub fn open(folder: &Path) -> Result<Self, CheckpointError> {
-        let mut weights = Self {
-            folder: folder.to_owned(),
-            tensors: BTreeMap::new(),
-            files: Vec::new(),
-            index: None,
-        };
+        let mut weights = Self::none(folder);
         let found = CONTAINERS
             .map(|name| folder.join(name))
             .into_iter()
@@ -79,6 +74,25 @@ impl Weights {
         Ok(weights)
     }
 
+    /// The same where there may be none.
+    pub fn open_if_any(folder: &Path) -> Result<Self, CheckpointError> {
+        let any = CONTAINERS.iter().any(|name| folder.join(name).is_file()) || !pt_files(folder).is_empty();
+        if any {
+            Self::open(folder)
+        } else {
+            Ok(Self::none(folder))
+        }
+    }
+
+    fn none(folder: &Path) -> Self {
+        Self {
+            folder: folder.to_owned(),
+            tensors: BTreeMap::new(),
+            files: Vec::new(),
+            index: None,
+        }
+    }
+
     fn add_file(&mut self, path: &Path) -> Result<(), CheckpointError> {
         let tensors = match path.extension().and_then(OsStr::to_str) {
             Some("bin" | "pt") => archive::open(path)?,
@@ -91,7 +105,10 @@ impl Weights {
                 }
                 Entry::Occupied(place) => {
                     let other = place.get().file.path().display().to_string();
-                    let what = format!("tensor {} is in `{other}` too", quoted(place.key()));
+                    let what = format!(
+                        "tensor {} is in `{other}` too: fetch the checkpoint again",
+                        quoted(place.key())
+                    );
                     return Err(CheckpointError::file(path, what));
                 }
             }
@@ -109,7 +126,7 @@ impl Weights {
         for (tensor, shard) in map {
             let Some(shard) = shard.as_str().filter(|shard| is_file_name(shard)) else {
                 let what = format!(
-                    "puts {} in {}: not a file name in this folder",
+                    "puts {} in {}: not a file name in this folder, fetch the index again",
                     quoted(tensor),
                     shard_name(shard)
                 );
@@ -118,7 +135,12 @@ impl Weights {
             places.push((tensor, shard));
         }
         for shard in places.iter().map(|(_, shard)| *shard).collect::<BTreeSet<_>>() {
-            self.add_file(&self.folder.join(shard))?;
+            let path = self.folder.join(shard);
+            if !path.exists() {
+                let what = format!("names the shard {}, which is not there: fetch it", quoted(shard));
+                return Err(index.fault_at("weight_map", what));
+            }
+            self.add_file(&path)?;
         }
         for (tensor, shard) in &places {
             let found = self
@@ -126,7 +148,12 @@ impl Weights {
                 .get(*tensor)
                 .and_then(|stored| stored.file.path().file_name());
             if found != Some(OsStr::new(shard)) {
-                let what = format!("puts {} in {}, which does not hold it", quoted(tensor), quoted(shard));
+                let what = format!(
+                    "puts {} in {}, which does not hold it: index and shards are of different savings, fetch the \
+                     checkpoint again",
+                    quoted(tensor),
+                    quoted(shard)
+                );
                 return Err(index.fault_at("weight_map", what));
             }
         }
@@ -150,7 +177,10 @@ impl Weights {
             .map(Stored::size)
             .sum();
         if usize::try_from(total).ok() != Some(found) {
-            let what = format!("is {total}, the shards hold {found} bytes: index and shards are of different savings");
+            let what = format!(
+                "is {total}, the shards hold {found} bytes: index and shards are of different savings, fetch the \
+                 checkpoint again"
+            );
             return Err(metadata.fault_at("total_size", what));
         }
         Ok(())

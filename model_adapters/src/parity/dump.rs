@@ -9,10 +9,9 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use half::{bf16, f16};
-use safetensors::{Dtype as Stored, SafeTensors};
+use safetensors::SafeTensors;
 
-use crate::parity::{ParityError, distance, values};
+use crate::parity::{ParityError, distance, floats, values};
 use crate::picture;
 use crate::request::{EncodedPicture, GenerationLimits, PromptPart, Request, Script};
 use crate::runner::{Dtype, VilaAdapter};
@@ -191,20 +190,4 @@ fn number(token: &PromptToken) -> f32 {
 fn integers(bytes: &[u8]) -> Vec<i64> {
     let (values, _) = bytes.as_chunks::<8>();
     values.iter().map(|value| i64::from_le_bytes(*value)).collect()
-}
-
-fn floats(tensor: &safetensors::tensor::TensorView<'_>) -> Option<Vec<f32>> {
-    let bytes = tensor.data();
-    let (words, _) = bytes.as_chunks::<2>();
-    Some(match tensor.dtype() {
-        Stored::F32 => bytes
-            .as_chunks::<4>()
-            .0
-            .iter()
-            .map(|value| f32::from_le_bytes(*value))
-            .collect(),
-        Stored::F16 => words.iter().map(|word| f16::from_le_bytes(*word).to_f32()).collect(),
-        Stored::BF16 => words.iter().map(|word| bf16::from_le_bytes(*word).to_f32()).collect(),
-        _ => return None,
-    })
 }

@@ -2,9 +2,14 @@
 //! the project ([`golden`]), and layer by layer on a user's own, beside a dump of a reference program ([`dump`]).
 
 mod dump;
+mod fixture;
 mod golden;
 
+use half::{bf16, f16};
+use safetensors::Dtype as Stored;
+
 pub use dump::{Dump, DumpReport, Step};
+pub use fixture::{Case, Cases, Fixture};
 pub use golden::{GoldenReport, golden};
 
 /// Why a parity check could not be made; in one line.
@@ -39,6 +44,23 @@ fn values(tensor: &tch::Tensor) -> Result<Vec<f32>, ParityError> {
         .f_to_kind(tch::Kind::Float)
         .and_then(|wide| wide.f_flatten(0, -1));
     flat.and_then(Vec::try_from).map_err(|error| ParityError::new(&error))
+}
+
+/// The values of a stored tensor of floats in f32; `None` where it holds none.
+fn floats(tensor: &safetensors::tensor::TensorView<'_>) -> Option<Vec<f32>> {
+    let bytes = tensor.data();
+    let (words, _) = bytes.as_chunks::<2>();
+    Some(match tensor.dtype() {
+        Stored::F32 => bytes
+            .as_chunks::<4>()
+            .0
+            .iter()
+            .map(|value| f32::from_le_bytes(*value))
+            .collect(),
+        Stored::F16 => words.iter().map(|word| f16::from_le_bytes(*word).to_f32()).collect(),
+        Stored::BF16 => words.iter().map(|word| bf16::from_le_bytes(*word).to_f32()).collect(),
+        _ => return None,
+    })
 }
 
 #[cfg(test)]

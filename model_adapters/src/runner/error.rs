@@ -50,7 +50,12 @@ pub enum LoadError {
         /// What the file holds.
         found: Vec<i64>,
     },
-    /// A tensor with NaN or infinite values once converted.
+    /// A tensor with NaN or infinite values on disk.
+    #[error(
+        "tensor `{0}` holds values that are not finite; the file is damaged or its training failed: fetch it again"
+    )]
+    Damaged(String),
+    /// A tensor with infinite values once converted.
     #[error("tensor `{tensor}` holds values that are not finite in {dtype}; try `--dtype float32`")]
     NotFinite {
         /// Its name.

@@ -12,7 +12,8 @@ const DOWNSAMPLE_NORM_EPS: f64 = 1e-5;
 /// Patches that become one row.
 const MERGED: usize = 4;
 
-/// A projector: linears with exact GELU between, possibly behind a patch merge and a LayerNorm.
+/// A projector: linears with exact GELU between, possibly behind a patch merge and a LayerNorm; no linear hands the
+/// tower's tokens on as they are (`IdentityMap` of the references).
 #[derive(Debug)]
 pub struct Projector {
     /// Present where patches are merged.
@@ -23,16 +24,17 @@ pub struct Projector {
 impl Projector {
     /// Reads `norm` where there is one and `linear.{i}`.
     pub fn load(config: &ProjectorConfig, weights: &Weights<'_>) -> Result<Self, LoadError> {
-        let (inputs, depth) = match config.kind {
-            ProjectorKind::Linear => (config.tower_size, 1),
-            ProjectorKind::MlpGelu { depth } => (config.tower_size, depth),
-            ProjectorKind::MlpDownsample => (MERGED * config.tower_size, 2),
+        let (inputs, merge_norm) = match config.kind {
+            ProjectorKind::Identity | ProjectorKind::Linear | ProjectorKind::MlpGelu { .. } => {
+                (config.tower_size, None)
+            }
+            ProjectorKind::MlpDownsample => {
+                let merged = MERGED * config.tower_size;
+                let norm = LayerNorm::load(weights, "norm", merged, DOWNSAMPLE_NORM_EPS)?;
+                (merged, Some(norm))
+            }
         };
-        let merge_norm = match config.kind {
-            ProjectorKind::Linear | ProjectorKind::MlpGelu { .. } => None,
-            ProjectorKind::MlpDownsample => Some(LayerNorm::load(weights, "norm", inputs, DOWNSAMPLE_NORM_EPS)?),
-        };
-        let linears = (0..depth)
+        let linears = (0..config.kind.linears())
             .map(|i| {
                 let inputs = if i == 0 { inputs } else { config.hidden_size };
                 Linear::with_bias(weights, &format!("linear.{i}"), inputs, config.hidden_size)

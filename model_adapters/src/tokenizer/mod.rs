@@ -1,5 +1,7 @@
 //! Text to token ids and back, as the references' tokenizers do it (`prompting.md` sections 3 to 5).
 
+#[cfg(test)]
+mod adversarial;
 mod clean_up;
 mod huggingface;
 mod model_file;

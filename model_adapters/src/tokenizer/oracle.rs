@@ -67,7 +67,7 @@ struct Case {
     decoded: Vec<(Vec<u32>, String)>,
 }
 
-fn fixture(name: &str) -> PathBuf {
+pub(super) fn fixture(name: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR"))
         .join("tests/fixtures/tokenizer")
         .join(name)
@@ -93,7 +93,7 @@ fn folder(vocabulary: &str, files: &BTreeMap<String, Value>) -> TempDir {
 }
 
 /// The tokenizer of a case; `legacy` where no file states it, as in transformers.
-fn open(name: &str) -> Tokenizer {
+pub(super) fn open(name: &str) -> Tokenizer {
     let case = expected()
         .tokenizers
         .into_iter()

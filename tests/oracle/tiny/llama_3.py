@@ -7,7 +7,7 @@ from tiny.text import TRAINING_TEXT
 
 RANKS = 480
 SPECIAL = ["<|begin_of_text|>", "<|end_of_text|>", "<|start_header_id|>", "<|end_header_id|>", "<|eot_id|>", "[PAD]"]
-BOS, EOS = RANKS, RANKS + 1
+BOS, EOS, EOT = RANKS, RANKS + 1, RANKS + 4
 VOCABULARY = RANKS + len(SPECIAL)
 
 # The pattern of Llama-3's own tokenizer.json.
@@ -17,8 +17,8 @@ PATTERN = (
 )
 
 
-def write_tokenizer(folder):
-    """tokenizer.json, tokenizer_config.json and special_tokens_map.json."""
+def write_tokenizer(folder, adds_bos):
+    """tokenizer.json, tokenizer_config.json and special_tokens_map.json; both kinds of post-processor are about."""
     tokenizer = Tokenizer(models.BPE(ignore_merges=True))
     tokenizer.pre_tokenizer = pre_tokenizers.Sequence(
         [
@@ -32,14 +32,11 @@ def write_tokenizer(folder):
     )
     tokenizer.train_from_iterator(TRAINING_TEXT, trainer)
     assert tokenizer.get_vocab_size() == RANKS
-    tokenizer.post_processor = processors.Sequence(
-        [
-            processors.ByteLevel(trim_offsets=False),
-            processors.TemplateProcessing(
-                single=f"{SPECIAL[0]} $A", pair=f"{SPECIAL[0]} $A {SPECIAL[0]} $B", special_tokens=[(SPECIAL[0], BOS)]
-            ),
-        ]
+    template = processors.TemplateProcessing(
+        single=f"{SPECIAL[0]} $A", pair=f"{SPECIAL[0]} $A {SPECIAL[0]} $B", special_tokens=[(SPECIAL[0], BOS)]
     )
+    level = processors.ByteLevel(trim_offsets=False)
+    tokenizer.post_processor = processors.Sequence([level, template]) if adds_bos else level
     tokenizer.add_special_tokens([AddedToken(text, special=True, normalized=False) for text in SPECIAL])
     tokenizer.save(str(folder / "tokenizer.json"))
     token = {"lstrip": False, "normalized": False, "rstrip": False, "single_word": False, "special": True}

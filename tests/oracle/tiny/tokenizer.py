@@ -79,7 +79,8 @@ def special_token(text):
 
 
 def write_tokenizer_config(folder, tokens, **more):
-    """tokenizer_config.json and special_tokens_map.json of a Llama tokenizer with these added tokens."""
+    """tokenizer_config.json and special_tokens_map.json of a Llama tokenizer with these added tokens; None leaves a key
+    out."""
     names = {"bos_token": "<s>", "eos_token": "</s>", "pad_token": more.pop("pad_token"), "unk_token": "<unk>"}
     config = {
         "add_bos_token": True,
@@ -93,5 +94,6 @@ def write_tokenizer_config(folder, tokens, **more):
         "use_default_system_prompt": False,
         **more,
     }
+    config = {key: value for key, value in config.items() if value is not None}
     write_json(folder / "tokenizer_config.json", config)
     write_json(folder / "special_tokens_map.json", {key: special_token(text) for key, text in names.items()})

@@ -8,15 +8,16 @@ import math
 import numpy
 import torch
 import transformers
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file
 
 from tiny import intern_vit, llama_3, s2
-from tiny.decoding import MAX_NEW_TOKENS, finished_case, greedy
+from tiny.awq import packed_state, plain_state
+from tiny.decoding import MAX_NEW_TOKENS, ends, finished_case, greedy
 from tiny.files import write_json
 from tiny.pictures import open_rgb, processed
 from tiny.text import QUESTIONS
 from tiny.tokenizer import BOS, EOS, PICTURE_MARKER, PIECES, tokenizer_image_token, write_tokenizer_config
-from tiny.weights import HALVES, load, random_weights, sentencepiece_head
+from tiny.weights import HALVES, filled, load, random_weights, sentencepiece_head, write_safetensors
 
 PICTURE_TOKEN = PICTURE_MARKER
 SYSTEM = (
@@ -206,19 +207,22 @@ class LlamaTokens:
 
 
 class Llama3Tokens:
-    """The byte-level vocabulary."""
+    """The byte-level vocabulary, in a file that puts the begin token in front of every text or leaves it to the template;
+    a later checkpoint ends its answers at either of two tokens."""
 
-    bos, eos = llama_3.BOS, llama_3.EOS
+    bos = llama_3.BOS
 
-    @staticmethod
-    def head(value):
+    def __init__(self, adds_bos=True, eos=llama_3.EOS):
+        self.adds_bos, self.eos = adds_bos, eos
+
+    def head(self, value):
         """Rare bytes and special tokens, a frequent enough end."""
         value[:256] *= 0.7
         value[llama_3.RANKS :] *= 0.05
-        value[llama_3.EOS] *= 26
+        value[ends(self.eos)[-1]] *= 26
 
     def write(self, folder, model_bytes):
-        llama_3.write_tokenizer(folder)
+        llama_3.write_tokenizer(folder, self.adds_bos)
 
     def load(self, folder):
         return transformers.AutoTokenizer.from_pretrained(folder)
@@ -233,6 +237,9 @@ class Vila15:
     tokens: object
     prompt: str
     scales: tuple = ()
+    # Larger decoders come in several files; AWQ's in one `.pt` of this name.
+    shards: int = 1
+    awq: str = ""
     PICTURE_TOKEN = PICTURE_MARKER
 
     @functools.cached_property
@@ -281,7 +288,10 @@ class Vila15:
         for number, (module, shapes) in enumerate(modules.items()):
             (folder / module).mkdir(parents=True, exist_ok=True)
             weights = random_weights(shapes, 10 * seed + number, torch.bfloat16, self.tokens.head)
-            save_file(weights, folder / module / "model.safetensors", {"format": "pt"})
+            if module == "llm" and self.awq:
+                torch.save(packed_state(weights, "v2"), folder / module / self.awq)
+            else:
+                write_safetensors(folder / module, weights, self.shards if module == "llm" else 1)
         write_json(folder / "config.json", self.config())
         write_json(folder / "llm" / "config.json", self.llama)
         write_json(folder / "vision_tower" / "config.json", self.tower.config)
@@ -303,7 +313,11 @@ class Vila15:
         """Decoder, and functions from pixels to the tower's tokens and from those to rows, in `dtype`."""
         # In 16 bits the decoder's attention is the fused one, as in the references.
         attention = "eager" if dtype == torch.float32 else "sdpa"
-        llama = load(transformers.LlamaForCausalLM, folder / "llm", dtype, attention)
+        if self.awq:
+            weights = plain_state(torch.load(folder / "llm" / self.awq, weights_only=True))
+            llama = filled(transformers.LlamaForCausalLM, folder / "llm", weights, dtype, attention)
+        else:
+            llama = load(transformers.LlamaForCausalLM, folder / "llm", dtype, attention)
         plain = self.tower.load(folder / "vision_tower", dtype)
         projector = load_file(folder / "mm_projector" / "model.safetensors")
         projector = {name: value.to(dtype) for name, value in projector.items()}
@@ -383,8 +397,12 @@ LLAMA_3_MAY = (
     "using natural language.<|end_of_text|><|start_header_id|>user<|end_header_id|>\n\n{message}<|end_of_text|>"
     "<|start_header_id|>system<|end_header_id|>\n\n"
 )
+LLAMA_3_SEPTEMBER = (
+    LLAMA_3_MAY.replace("<|end_of_text|>", "<|eot_id|>").removesuffix("system<|end_header_id|>\n\n")
+    + "assistant<|end_header_id|>\n\n"
+)
 
-# As VILA1.5-3b and -13b.
+# As VILA1.5-3b.
 PLAIN = Vila15(LLAMA, SiglipTower(SIGLIP, SIGLIP["image_size"]), LlamaTokens(), VICUNA)
 
 SMALL = LLAMA | {"hidden_size": 32, "intermediate_size": 80, "num_attention_heads": 4, "num_hidden_layers": 2}
@@ -438,4 +456,34 @@ YI = Vila15(
     ),
     LlamaTokens(("<|im_start|>", "<|im_end|>")),
     HERMES,
+)
+
+# As Llama-3-VILA1.5-8b-Fix: the later template, no begin token from the file, two end tokens.
+LLAMA_3_FIX = dataclasses.replace(
+    LLAMA_3,
+    llama=LLAMA_3.llama | {"eos_token_id": [llama_3.EOS, llama_3.EOT], "num_key_value_heads": 2},
+    tokens=Llama3Tokens(adds_bos=False, eos=(llama_3.EOS, llama_3.EOT)),
+    prompt=LLAMA_3_SEPTEMBER,
+)
+
+# As VILA1.5-13b: as many key/value heads as query heads, the decoder in two files.
+VICUNA_13B = Vila15(
+    SMALL
+    | {"hidden_size": 40, "intermediate_size": 104, "num_attention_heads": 5, "num_hidden_layers": 3}
+    | {"num_key_value_heads": 5, "rope_theta": 10000.0},
+    SiglipTower(SMALL_SIGLIP, SMALL_SIGLIP["image_size"]),
+    LlamaTokens(),
+    VICUNA,
+    shards=2,
+)
+
+# As VILA1.5-3b-AWQ: the decoder's linears in four bits, two groups of 128 columns in the widest.
+AWQ = Vila15(
+    SMALL
+    | {"hidden_size": 128, "intermediate_size": 256, "num_key_value_heads": 2, "rope_theta": 10000.0}
+    | {"torch_dtype": "float16"},
+    SiglipTower(SMALL_SIGLIP, SMALL_SIGLIP["image_size"]),
+    LlamaTokens(),
+    VICUNA,
+    awq="tiny-vila1.5-3b-w4-g128-awq-v2.pt",
 )

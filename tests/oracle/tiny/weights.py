@@ -4,7 +4,10 @@ import math
 
 import numpy as np
 import torch
+import transformers
+from safetensors.torch import save_file
 
+from tiny.files import write_json
 from tiny.tokenizer import EOS, PIECES
 
 
@@ -51,3 +54,33 @@ def load(model_class, folder, dtype=torch.float32, attention="eager"):
     )
     assert not any(info.values()), info
     return model.eval()
+
+
+def filled(model_class, folder, weights, dtype=torch.float32, attention="eager"):
+    """The model of a folder's configuration with `weights`, which are not in its files as they stand."""
+    config = model_class.config_class.from_pretrained(folder)
+    vars(config).pop("quantization_config", None)
+    model = model_class._from_config(config, attn_implementation=attention).float()
+    model.load_state_dict({name: value.float() for name, value in weights.items()})
+    model.generation_config = transformers.GenerationConfig.from_pretrained(folder)
+    # The parameters alone: the rotary frequencies stay in float32, as they do in the references.
+    for parameter in model.parameters():
+        parameter.data = parameter.data.to(dtype)
+    return model.eval()
+
+
+def write_safetensors(folder, weights, shards=1):
+    """`model.safetensors`, or that many shards and their index."""
+    if shards == 1:
+        save_file(weights, folder / "model.safetensors", {"format": "pt"})
+        return
+    names, weight_map = list(weights), {}
+    for number in range(shards):
+        own = names[number * len(names) // shards : (number + 1) * len(names) // shards]
+        file = f"model-{number + 1:05}-of-{shards:05}.safetensors"
+        save_file({name: weights[name] for name in own}, folder / file, {"format": "pt"})
+        weight_map |= {name: file for name in own}
+    total = sum(value.numel() * value.element_size() for value in weights.values())
+    write_json(
+        folder / "model.safetensors.index.json", {"metadata": {"total_size": total}, "weight_map": weight_map}
+    )

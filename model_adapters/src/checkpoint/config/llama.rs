@@ -1,6 +1,7 @@
 //! The decoder's configuration (`checkpoints.md` section 4; defaults of HF `configuration_llama.py`).
 
 use crate::checkpoint::config::file::ConfigFile;
+use crate::checkpoint::config::quantisation::refuse_quantised;
 use crate::checkpoint::error::CheckpointError;
 
 /// Layers above this are refused before a tensor list is made of them.
@@ -104,20 +105,6 @@ fn refuse_other_decoders(file: &ConfigFile) -> Result<(), CheckpointError> {
         }
     }
     refuse_quantised(file)
-}
-
-/// `quantization_config`: AutoAWQ's is known by its tensors, any other's tensors are not the tables'.
-pub(in crate::checkpoint) fn refuse_quantised(file: &ConfigFile) -> Result<(), CheckpointError> {
-    let Some(quantisation) = file.object("quantization_config")? else {
-        return Ok(());
-    };
-    match (quantisation.string("quant_method")?, quantisation.integer("bits")?) {
-        (Some("awq"), Some(4)) => Ok(()),
-        _ => Err(file.fault_at(
-            "quantization_config",
-            "is set: the only quantised weights that are read are AWQ's of 4 bits",
-        )),
-    }
 }
 
 /// Base of the frequencies and divisor of the positions. `rope_parameters` is how recent transformers write

@@ -12,6 +12,8 @@ const MOST_LINEARS: usize = 64;
 /// Which projector.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum ProjectorKind {
+    /// Nothing: the tower's tokens are the decoder's rows, so both are equally wide.
+    Identity,
     /// One linear.
     Linear,
     /// `depth` linears with exact GELU between (`mlp2x_gelu`: 2).
@@ -26,6 +28,7 @@ pub enum ProjectorKind {
 impl fmt::Display for ProjectorKind {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
+            Self::Identity => f.write_str("identity"),
             Self::Linear => f.write_str("linear"),
             Self::MlpGelu { depth } => write!(f, "mlp{depth}x_gelu"),
             Self::MlpDownsample => f.write_str("mlp_downsample"),
@@ -42,10 +45,14 @@ impl ProjectorKind {
         match name {
             "mlp_downsample" => Ok(Self::MlpDownsample),
             "linear" => Ok(Self::Linear),
-            "identity" => Err(file.refused(key, name, "not supported yet")),
+            "identity" => Ok(Self::Identity),
             _ => match depth().filter(|depth| (1..=MOST_LINEARS).contains(depth)) {
                 Some(depth) => Ok(Self::MlpGelu { depth }),
-                None => Err(file.refused(key, name, "known are `mlp_downsample`, `mlp2x_gelu`, `linear`")),
+                None => Err(file.refused(
+                    key,
+                    name,
+                    "known are `mlp_downsample`, `mlp2x_gelu`, `linear`, `identity`",
+                )),
             },
         }
     }
@@ -58,13 +65,12 @@ impl ProjectorKind {
             return Ok(Self::Linear);
         }
         match Self::vila(file)? {
-            Self::Linear => Ok(Self::Linear),
-            Self::MlpGelu { depth } => Ok(Self::MlpGelu { depth }),
             Self::MlpDownsample => Err(file.refused(
                 key,
                 "mlp_downsample",
-                "in this layout `linear` and `mlp2x_gelu` are known",
+                "in this layout `linear`, `mlp2x_gelu` and `identity` are known",
             )),
+            known => Ok(known),
         }
     }
 
@@ -85,6 +91,7 @@ impl ProjectorKind {
     /// Linears in it.
     pub fn linears(self) -> usize {
         match self {
+            Self::Identity => 0,
             Self::Linear => 1,
             Self::MlpGelu { depth } => depth,
             Self::MlpDownsample => 2,
@@ -121,9 +128,17 @@ impl ProjectorConfig {
             let what = format!("leaves {tokens} tokens of the vision tower, no square for `mlp_downsample` to merge");
             return Err(file.fault_at("mm_vision_select_feature", what));
         }
+        let tower_size = tower.feature_size();
+        if kind == ProjectorKind::Identity && tower_size != hidden_size {
+            let what = format!(
+                "its projector is `identity`, but the vision tower is {tower_size} wide and the decoder \
+                 {hidden_size}: take the projector that the model was trained with"
+            );
+            return Err(file.fault(what));
+        }
         Ok(Self {
             kind,
-            tower_size: tower.feature_size(),
+            tower_size,
             hidden_size,
         })
     }
@@ -131,7 +146,7 @@ impl ProjectorConfig {
     /// Rows handed to the decoder for `tokens` rows of the tower.
     pub fn tokens(&self, tokens: usize) -> usize {
         match self.kind {
-            ProjectorKind::Linear | ProjectorKind::MlpGelu { .. } => tokens,
+            ProjectorKind::Identity | ProjectorKind::Linear | ProjectorKind::MlpGelu { .. } => tokens,
             ProjectorKind::MlpDownsample => {
                 let side = tokens.isqrt().div_ceil(2);
                 side * side
@@ -149,7 +164,8 @@ mod tests {
     use serde_json::json;
 
     use super::*;
-    use crate::checkpoint::config::tower::{Activation, SelectFeature, TowerKind};
+    use crate::checkpoint::config::selection::SelectFeature;
+    use crate::checkpoint::config::tower::{Activation, TowerKind};
 
     fn tower(kind: TowerKind, select_feature: SelectFeature, patches: usize) -> TowerConfig {
         TowerConfig {
@@ -175,22 +191,22 @@ mod tests {
             ("linear", Ok(ProjectorKind::Linear)),
             ("mlp1x_gelu", Ok(ProjectorKind::MlpGelu { depth: 1 })),
             ("mlp2x_gelu", Ok(ProjectorKind::MlpGelu { depth: 2 })),
-            ("identity", Err("`mm_projector_type` is `identity`: not supported yet")),
+            ("identity", Ok(ProjectorKind::Identity)),
             (
                 "mlp0x_gelu",
-                Err("is `mlp0x_gelu`: known are `mlp_downsample`, `mlp2x_gelu`, `linear`"),
+                Err("is `mlp0x_gelu`: known are `mlp_downsample`, `mlp2x_gelu`, `linear`, `identity`"),
             ),
             (
                 "mlp65x_gelu",
-                Err("is `mlp65x_gelu`: known are `mlp_downsample`, `mlp2x_gelu`, `linear`"),
+                Err("is `mlp65x_gelu`: known are `mlp_downsample`, `mlp2x_gelu`, `linear`, `identity`"),
             ),
             (
                 "mlp-2x_gelu",
-                Err("is `mlp-2x_gelu`: known are `mlp_downsample`, `mlp2x_gelu`, `linear`"),
+                Err("is `mlp-2x_gelu`: known are `mlp_downsample`, `mlp2x_gelu`, `linear`, `identity`"),
             ),
             (
                 "mlp_downsample_2x2_fix",
-                Err("known are `mlp_downsample`, `mlp2x_gelu`, `linear`"),
+                Err("known are `mlp_downsample`, `mlp2x_gelu`, `linear`, `identity`"),
             ),
         ];
         for (name, wanted) in cases {

@@ -55,7 +55,11 @@ pub(super) fn open(folder: &Path, config: &ConfigFile, place: &Place<'_>) -> Res
 
     let mut llm_weights = Weights::open(&llm)?;
     let mut vision_weights = Weights::open(&vision)?;
-    let mut mm_weights = Weights::open(&mm)?;
+    // `save_pretrained` of a module without tensors may leave no file.
+    let mut mm_weights = match projector {
+        ProjectorKind::Identity => Weights::open_if_any(&mm)?,
+        _ => Weights::open(&mm)?,
+    };
     let naming = Naming::Vila;
     let vocabulary = vocabulary(&llm_weights, naming);
     let mut llama = LlamaConfig::read(&llm_config, vocabulary)?;

@@ -206,7 +206,7 @@ fn configurations_that_are_refused() {
             "config.json",
             "/mm_projector_type",
             json!("mlp_downsample"),
-            "`mm_projector_type` is `mlp_downsample`: in this layout `linear` and `mlp2x_gelu` are known",
+            "`mm_projector_type` is `mlp_downsample`: in this layout `linear`, `mlp2x_gelu` and `identity` are known",
         ),
         (
             llava(),

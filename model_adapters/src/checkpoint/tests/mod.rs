@@ -5,4 +5,5 @@ mod containers;
 mod fixture;
 mod misfits;
 mod opening;
+mod twins;
 mod weight_files;

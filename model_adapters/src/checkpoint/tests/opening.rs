@@ -2,7 +2,7 @@
 
 use serde_json::json;
 
-use crate::checkpoint::tests::fixture::{Tensor, Tiny, bytes, file_of, llava_hf, vila, vila_clip};
+use crate::checkpoint::tests::fixture::{Tensor, Tiny, bytes, complaint, file_of, llava_hf, vila, vila_clip};
 use crate::checkpoint::{
     Activation, Checkpoint, Dtype, Layout, Module, ProjectorConfig, ProjectorKind, SelectFeature, TowerKind,
 };
@@ -120,7 +120,7 @@ fn llava_hf_in_both_spellings() {
 #[test]
 fn llava_hf_in_shards() {
     let mut tiny = llava_hf(false);
-    tiny.shard();
+    tiny.shard("");
     let written = tiny.write();
     let checkpoint = written.open().unwrap();
     assert_llava_hf(
@@ -234,6 +234,50 @@ fn vila_with_one_linear() {
         "layers.weight",
         Dtype::F32,
         &[8, 6],
+    );
+}
+
+/// Layout B whose tower is as wide as its decoder, so that it needs no projector.
+fn vila_identity() -> Tiny {
+    let mut tiny = vila();
+    *tiny.config("mm_projector/config.json") = json!({"mm_projector_type": "identity"});
+    tiny.tensors("mm_projector/model.safetensors").clear();
+    tiny.config("vision_tower/config.json")["hidden_size"] = json!(8);
+    for tensor in tiny.tensors("vision_tower/model.safetensors").values_mut() {
+        for size in &mut tensor.shape {
+            *size = match *size {
+                6 => 8,
+                18 => 24,
+                other => other,
+            };
+        }
+    }
+    tiny
+}
+
+#[test]
+fn an_identity_projector_has_no_tensors_and_may_have_no_file() {
+    let mut tiny = vila_identity();
+    let with_file = open(&tiny);
+    assert_eq!(with_file.projector.kind, ProjectorKind::Identity);
+    assert_eq!(
+        (with_file.projector_tensors.tensors(), with_file.weight_files().len()),
+        (0, 3)
+    );
+    tiny.weights.remove("mm_projector/model.safetensors");
+    let without = open(&tiny);
+    assert_eq!(
+        (without.projector_tensors.tensors(), without.weight_files().len()),
+        (0, 2)
+    );
+    assert_eq!(without.inspect().picture_tokens, without.tower.tokens());
+    let narrow = complaint(vila(), |tiny| {
+        *tiny.config("mm_projector/config.json") = json!({"mm_projector_type": "identity"});
+    });
+    assert_eq!(
+        narrow,
+        "`config.json`: its projector is `identity`, but the vision tower is 6 wide and the decoder 8: take the \
+         projector that the model was trained with"
     );
 }
 

@@ -102,12 +102,12 @@ fn shards_and_indices() {
     const SECOND: &str = "model-00002-of-00002.safetensors";
     const NORM: &str = "language_model.model.norm.weight";
     let mut sharded = llava_hf(false);
-    sharded.shard();
+    sharded.shard("");
     assert!(sharded.weights["model-00001-of-00002.safetensors"].contains_key(NORM));
     let cases: [(Change, String); 10] = [
         (
             &|tiny| drop(tiny.weights.remove(SECOND)),
-            format!("cannot read `{SECOND}`: No such file or directory (os error 2)"),
+            format!("`{INDEX}`: `weight_map` names the shard `{SECOND}`, which is not there: fetch it"),
         ),
         (
             &|tiny| drop(tiny.tensors("model-00001-of-00002.safetensors").remove(NORM)),
