@@ -71,10 +71,15 @@ pub struct Segment {
 
 impl Segment {
     /// A stretch that starts now and has not asked anything yet.
-    pub fn begin(limit: Option<usize>, shard: Option<Shard>, machine: BTreeMap<String, String>) -> Self {
+    pub fn begin(
+        command: Vec<String>,
+        limit: Option<usize>,
+        shard: Option<Shard>,
+        machine: BTreeMap<String, String>,
+    ) -> Self {
         Self {
             started: jiff::Timestamp::now().to_string(),
-            command: std::env::args().collect(),
+            command,
             version: env!("CARGO_PKG_VERSION").to_owned(),
             host: sysinfo::System::host_name().unwrap_or_default(),
             machine,

@@ -18,6 +18,9 @@ pub struct RunArgs {
     /// Checkpoint folder or the id of a model in the local hub cache; for `--adapter replay` a prediction file
     #[arg(long, value_name = "CKPT")]
     pub model: PathBuf,
+    /// The whole command line, for the record
+    #[arg(skip = std::env::args().collect::<Vec<String>>())]
+    pub typed: Vec<String>,
     #[command(flatten)]
     pub checkpoint: CheckpointArgs,
     /// What answers: `auto` takes `replay` for a file and the checkpoint's own kind for a folder

@@ -123,9 +123,12 @@ impl TaskRun<'_> {
         manifest: &mut Manifest,
         interrupt: &Interrupt,
     ) -> Result<Option<Fault>, Fault> {
-        manifest
-            .segments
-            .push(Segment::begin(self.args.limit, self.args.shard, model.machine()));
+        manifest.segments.push(Segment::begin(
+            self.args.typed.clone(),
+            self.args.limit,
+            self.args.shard,
+            model.machine(),
+        ));
         artefact::write_json(&self.folder.manifest(), manifest)?;
         model.recall(self.folder.of_model(), &manifest.identity)?;
         let asked = self.ask(model, plan, journal, interrupt)?;

@@ -5,6 +5,7 @@
 //! [`training`] writes scenes of the same world to learn from, none of which the suite shows.
 
 mod captions;
+pub mod damage;
 mod dice;
 mod draw;
 mod font;

@@ -1,78 +1,115 @@
-//! `demo`: the whole way on what the repository ships: a tiny random checkpoint, eight drawn pictures, questions in
-//! POPE's form.
+//! `demo`: what a user would type, one command after the other, on what the repository ships: two small trained
+//! checkpoints, a damaged copy of one, and the mini suite.
 
 mod data;
 
 use std::path::{Path, PathBuf};
 
-use benchmarks::{PromptStyle, Task};
-use model_adapters::stop::StopRule;
+use clap::Parser as _;
 
-use crate::cli::{
-    AdapterKind, AspectRatio, BatchSize, CheckpointArgs, DemoArgs, DemoCommand, DtypeArg, LeaderboardArgs, ReportArgs,
-    RunArgs, TableFormat, TaskList,
-};
+use crate::cli::{Cli, Command, DemoArgs, DemoCommand, RunArgs};
 use crate::commands;
+use crate::demo::damage;
 use crate::exit::Exit;
 use crate::fault::Fault;
 
 /// The fixtures lie in the source tree that built this command.
 const FIXTURES: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/fixtures");
 
-/// Runs, scores, prints the leaderboard, writes the report; or what the subcommand does.
+/// The checkpoint that is damaged and compared, and the one beside it.
+const VILA: &str = "mini-vila";
+const LLAVA: &str = "mini-llava";
+const DAMAGED: &str = "mini-vila-damaged";
+
+/// What the damaged copy is asked.
+const COMPARED: &str = "pope,gqa,vqav2";
+
+const REGRESSION: &str = "a regression: on a CI server this command ends with status 1 and stops the checkpoint";
+const NONE: &str = "no regression was found";
+
+/// Runs, grades, ranks, compares, reports; or what the subcommand does.
 pub fn run(args: &DemoArgs) -> Result<Exit, Fault> {
     if let Some(DemoCommand::Data(args)) = &args.command {
         return data::run(args);
     }
-    let fixtures = Path::new(FIXTURES);
-    if !fixtures.is_dir() {
-        return Err(Fault::User(format!(
-            "the demo's files are not at `{FIXTURES}`; run it from the source tree that built it"
-        )));
+    Demo::new(&args.out)?.show()
+}
+
+/// Where everything lies.
+struct Demo {
+    checkpoints: PathBuf,
+    suite: PathBuf,
+    out: PathBuf,
+}
+
+impl Demo {
+    fn new(out: &Path) -> Result<Self, Fault> {
+        let fixtures = Path::new(FIXTURES);
+        let demo = Self {
+            checkpoints: fixtures.join("checkpoints"),
+            suite: fixtures.join("mini-suite"),
+            out: out.to_owned(),
+        };
+        if demo.suite.is_dir() {
+            Ok(demo)
+        } else {
+            Err(Fault::User(format!(
+                "the demo's files are not at `{FIXTURES}`; run it from the source tree that built it"
+            )))
+        }
     }
-    eprintln!("the demo's checkpoint is tiny and its weights are random: its scores mean nothing");
-    let exit = commands::run::run(&RunArgs {
-        model: fixtures.join("checkpoints/tiny-vila15"),
-        checkpoint: CheckpointArgs::default(),
-        adapter: AdapterKind::Auto,
-        tasks: TaskList(vec![Task::Pope]),
-        data: fixtures.join("pope-demo"),
-        images: None,
-        split: None,
-        out: args.out.clone(),
-        limit: None,
-        device: "cpu".to_owned(),
-        dtype: DtypeArg::Auto,
-        batch_size: BatchSize::Auto,
-        exact: false,
-        fast: false,
-        no_dedupe: false,
-        trace: None,
-        one_at_a_time: false,
-        ignore_eos: false,
-        max_new_tokens: Some(8),
-        prompt_style: PromptStyle::Paper,
-        conv_template: None,
-        profile: None,
-        image_aspect_ratio: AspectRatio::Auto,
-        stop: StopRule::Auto,
-        shard: None,
-        strict: false,
-        dry_run: false,
-        fresh: false,
-    })?;
-    commands::leaderboard::run(&LeaderboardArgs {
-        runs: vec![PathBuf::clone(&args.out)],
-        against: Vec::new(),
-        format: TableFormat::Table,
-        out: None,
-    })?;
-    commands::report::run(&ReportArgs {
-        runs: vec![PathBuf::clone(&args.out)],
-        out: args.out.join("report"),
-        data: Some(fixtures.join("pope-demo")),
-        images: None,
-        against: Vec::new(),
-    })?;
-    Ok(exit)
+
+    fn show(&self) -> Result<Exit, Fault> {
+        eprintln!(
+            "two small checkpoints, trained on drawn pictures, answer eight small benchmarks about others: what they score \
+             says nothing about VILA or LLaVA-1.5"
+        );
+        let (vila, llava) = (self.out.join(VILA), self.out.join(LLAVA));
+        for (name, run) in [(VILA, &vila), (LLAVA, &llava)] {
+            self.ask(&self.checkpoints.join(name), "all")?;
+            self.say(&["grade", "--task", "mm-vet", "--judge", "rule", "--run", &shown(run)])?;
+        }
+        self.say(&["leaderboard", &shown(&vila), &shown(&llava)])?;
+        let damaged = self.out.join("checkpoints").join(DAMAGED);
+        damage::write(&self.checkpoints.join(VILA), &damaged)?;
+        eprintln!("\n`{}` is a copy of {VILA}: {}", damaged.display(), damage::WHAT);
+        self.ask(&damaged, COMPARED)?;
+        let candidate = self.out.join(DAMAGED);
+        let (base, candidate) = (shown(&vila), shown(&candidate));
+        let verdict = self.say(&[
+            "compare",
+            &base,
+            &candidate,
+            "--tasks",
+            COMPARED,
+            "--fail-on-regression",
+        ])?;
+        eprintln!("{}", if verdict == Exit::Regression { REGRESSION } else { NONE });
+        let report = shown(&self.out.join("report"));
+        self.say(&["report", &base, &candidate, &shown(&llava), "--out", &report])?;
+        Ok(Exit::Done)
+    }
+
+    fn ask(&self, checkpoint: &Path, tasks: &str) -> Result<Exit, Fault> {
+        let (model, data, out) = (shown(checkpoint), shown(&self.suite), shown(&self.out));
+        self.say(&[
+            "run", "--model", &model, "--tasks", tasks, "--data", &data, "--out", &out,
+        ])
+    }
+
+    /// Shows a command line and does what it says.
+    fn say(&self, line: &[&str]) -> Result<Exit, Fault> {
+        eprintln!("\n$ vila-bench {}", line.join(" "));
+        let typed: Vec<String> = ["vila-bench"].iter().chain(line).map(|&word| word.to_owned()).collect();
+        let parsed = Cli::try_parse_from(&typed).map_err(|error| Fault::Bug(error.to_string()))?;
+        match parsed.command {
+            Command::Run(args) => commands::run::run(&RunArgs { typed, ..args }),
+            Command::Demo(_) => Err(Fault::Bug("the demo calls itself".to_owned())),
+            command => commands::run(command),
+        }
+    }
+}
+
+fn shown(path: &Path) -> String {
+    path.display().to_string()
 }
