@@ -4,6 +4,7 @@
 use std::path::{Path, PathBuf};
 
 use benchmarks::{PromptStyle, Task};
+use model_adapters::picture::JpegDecoder;
 use model_adapters::stop::StopRule;
 
 use crate::cli::{
@@ -50,6 +51,7 @@ pub fn run(args: &DemoArgs) -> Result<Exit, Fault> {
         conv_template: None,
         profile: None,
         image_aspect_ratio: AspectRatio::Auto,
+        jpeg_decoder: JpegDecoder::default(),
         stop: StopRule::Auto,
         shard: None,
         strict: false,

@@ -9,7 +9,8 @@ mod preprocess;
 mod processor;
 mod resample;
 
-pub use decode::{MAX_PIXELS, PictureFault, RgbPicture, decode};
+pub use decode::{MAX_PIXELS, PictureFault, RgbPicture, decode, decode_with, is_jpeg};
+pub use jpeg::JpegDecoder;
 pub use preprocess::{Geometry, Preprocess};
 pub use processor::{Processor, ProcessorClass, Resize, UnsupportedSetting};
 pub use resample::resize_bicubic;
