@@ -2,6 +2,7 @@
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 
 mod bad_input;
+mod bad_runs;
 mod bench;
 mod browser;
 #[cfg(feature = "libtorch")]
@@ -21,3 +22,4 @@ mod prompts;
 mod report;
 mod run;
 mod score;
+mod verify;
