@@ -12,6 +12,7 @@ use crate::explanation::{Alternative, Asked, Explanation, Factor, Ours, Rerun, W
 use crate::fault::Fault;
 use crate::interrupt::Interrupt;
 use crate::manifest::Manifest;
+use crate::model::Model;
 use crate::published::{Ours as Mapped, Published, PublishedNumbers, Selector};
 use crate::recorded_run::{self, Places};
 use crate::results::{FORMAT, Results};
@@ -78,6 +79,8 @@ pub fn run(args: &ExplainArgs) -> Result<Exit, Fault> {
     if let Some(factors) = &args.rerun {
         let recorded = manifest.ok_or_else(|| not_recorded(args))?;
         let pinned = pinned(args, recorded)?;
+        // What keeps the run itself from being made again is no property of a factor.
+        Model::open(&pinned)?.files()?;
         let interrupt = Interrupt::listen()?;
         let rerun = Rerun {
             args: &pinned,
