@@ -131,7 +131,7 @@ impl Run {
 pub fn beside_published(run: &Run, selection: &[Selector]) -> Result<Vec<Line>, Fault> {
     let numbers = PublishedNumbers::get()?;
     let results = &run.results;
-    let rows = numbers.select(results.task, selection);
+    let rows = numbers.select(results.task, &results.split, selection);
     let headline = results.metrics.0.first().map(|(id, _)| id.as_str()).unwrap_or_default();
     let mut lines = Vec::new();
     for (id, record) in &results.metrics.0 {

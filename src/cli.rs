@@ -1,5 +1,6 @@
-//! What can be typed; the many options of `run` stand in [`run`].
+//! What can be typed; the many options of `run` stand in [`run`], those of `explain` in [`explain`].
 
+mod explain;
 mod run;
 
 use std::path::PathBuf;
@@ -9,6 +10,7 @@ use clap::builder::NonEmptyStringValueParser;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use model_adapters::profile::Profile;
 
+pub use explain::{ExplainArgs, ExplainFormat};
 pub use run::{AdapterKind, AspectRatio, BatchSize, CheckpointArgs, DtypeArg, RunArgs};
 
 /// Scores VILA and LLaVA-1.5 checkpoints on eight benchmarks exactly as the papers did.
@@ -42,6 +44,9 @@ pub enum Command {
     Compare(CompareArgs),
     /// Say where the gap between a published number and a run's may come from: its answers under every other rule
     Explain(ExplainArgs),
+    /// Say whether what a run's folder records still holds: hashes of model, data and pictures, scores, some answers
+    #[command(after_long_help = VERIFY_HELP)]
+    Verify(VerifyArgs),
     /// Write what `compare` needs of a run into one small file that can be committed
     Baseline(BaselineArgs),
     /// Write one page that shows runs: metrics, the papers' numbers, what changed, every sample with its picture
@@ -347,23 +352,45 @@ fn distance(text: &str) -> Result<f64, String> {
     value.ok_or_else(|| "give a number from 0".to_owned())
 }
 
+const VERIFY_HELP: &str = "\
+Exit status: 0 where all holds, 1 where something is not as recorded, 2 on wrong usage, 3 where nothing differs but a \
+part could not be checked.";
+
 #[derive(Debug, Args)]
-pub struct ExplainArgs {
+pub struct VerifyArgs {
     /// Run folder: `runs/<model>/<task>@<split>`
     #[arg(value_name = "RUN")]
     pub run: PathBuf,
-    /// Published number: source and model
-    #[arg(long, value_name = "SOURCE_ID/MODEL")]
-    pub against: String,
     /// Folder with the data that the run was made with; default: the one that the run was given
     #[arg(long, value_name = "ROOT")]
     pub data: Option<PathBuf>,
-    /// Grades of the answers, for `mm-vet`
+    /// Where pictures are looked for after the layout's own places; default: where the run looked
+    #[arg(long, value_name = "DIR")]
+    pub images: Option<PathBuf>,
+    /// Checkpoint that the run was made with; default: where the run found it
+    #[arg(long, value_name = "CKPT")]
+    pub model: Option<PathBuf>,
+    /// What a judge made of the answers; default: the file of `grade` in the folder
     #[arg(long, value_name = "FILE")]
     pub grades: Option<PathBuf>,
+    /// Where to compute; default: as the run did
+    #[arg(long)]
+    pub device: Option<String>,
+    /// How many of the questions are asked again; 0: none
+    #[arg(long, value_name = "K", default_value = "8")]
+    pub ask: usize,
+    /// What these are drawn by
+    #[arg(long, value_name = "S", default_value = "0")]
+    pub seed: u64,
     /// What is printed
     #[arg(long, value_enum, default_value = "table")]
-    pub format: ScoreFormat,
+    pub format: VerifyFormat,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum VerifyFormat {
+    Table,
+    Json,
 }
 
 #[derive(Debug, Args)]

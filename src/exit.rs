@@ -12,13 +12,17 @@ pub enum Exit {
     Done,
     /// `compare --fail-on-regression` found one.
     Regression,
+    /// `verify` found something that is not as recorded.
+    Differs,
+    /// `verify` found nothing of the kind, but could not look at everything.
+    NotChecked,
     /// Finished, but samples are unanswered, or answers ungraded.
     Unanswered,
 }
 
-/// A regression was found.
+/// A regression was found, or a record that does not hold.
 const REGRESSION: u8 = 1;
-/// Finished, but samples are unanswered, or answers ungraded.
+/// Finished, but not with everything: samples unanswered, answers ungraded, parts not checked.
 const UNANSWERED: u8 = 3;
 /// Wrong usage or bad input.
 const USER: u8 = 2;
@@ -29,8 +33,8 @@ const BUG: u8 = 70;
 pub fn report(outcome: Result<Exit, Fault>) -> ExitCode {
     match outcome {
         Ok(Exit::Done) => ExitCode::SUCCESS,
-        Ok(Exit::Regression) => ExitCode::from(REGRESSION),
-        Ok(Exit::Unanswered) => ExitCode::from(UNANSWERED),
+        Ok(Exit::Regression | Exit::Differs) => ExitCode::from(REGRESSION),
+        Ok(Exit::Unanswered | Exit::NotChecked) => ExitCode::from(UNANSWERED),
         // A reader that went away, as in `vila-bench list published | head`, is no failure.
         Err(Fault::BrokenPipe) => ExitCode::SUCCESS,
         Err(Fault::Bug(what)) => {

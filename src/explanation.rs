@@ -1,14 +1,29 @@
-//! Where the gap between a published number and ours may come from: the same answers under every other rule.
+//! Where the gap between a published number and ours may come from: one factor is changed at a time.
 //!
-//! One factor is changed at a time, on these answers, so that a change is exact and has no interval. Changes of different factors do not add up, so none is subtracted from another: each
-//! is shown with the gap that it would leave.
+//! Here the same answers are scored under every other rule; such a change is exact and has no interval. [`rerun`] asks
+//! part of the questions again with one [`setting`] changed, on a [`subset`] of the pictures. Changes of different factors
+//! do not add up, so none is subtracted from another: each is shown with the gap that it would leave, and [`waterfall`]
+//! draws them with what is left over.
+
+mod labels;
+mod rerun;
+mod setting;
+mod subset;
+mod waterfall;
 
 use std::collections::HashSet;
+use std::str::FromStr;
 
-use benchmarks::{Dataset, Metric, PromptStyle, Protocol, Score, Task};
-use serde::Serialize;
+use benchmarks::{Dataset, Metric, PromptStyle, Protocol, Score, Task, UnknownName, Version};
+use serde::{Serialize, Serializer};
 
 use crate::statistics::{clusters, uncertainty};
+
+use labels::OtherLabels;
+
+pub use rerun::{Asked, Rerun};
+pub use setting::choices;
+pub use waterfall::Waterfall;
 
 /// Other definitions of a headline that publications use for one, as metric ids.
 const DEFINITIONS: &[(Task, &[&str])] = &[
@@ -31,28 +46,94 @@ const DEFINITIONS: &[(Task, &[&str])] = &[
 ];
 
 /// What is changed.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "kebab-case")]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Factor {
     /// Whose rule scores.
     Protocol,
     /// Which metric is called the score.
     Metric,
+    /// Which release of the labels.
+    Labels,
+    /// The form in which texts are compared.
+    Normaliser,
     /// Whether repeated questions count once.
     Repetitions,
     /// Whether samples without an answer count as answered with nothing.
     Unanswered,
+    /// Nothing: the same questions once more.
+    AskedAgain,
+    /// Whose wording the questions have.
+    PromptStyle,
+    /// Whether TextVQA's questions come with OCR tokens.
+    OcrTokens,
+    /// The conversation template.
+    ConvTemplate,
+    /// What happens to a picture before the processor.
+    Geometry,
+    /// Whose rounding decoded JPEG files have.
+    JpegDecoder,
+    /// Type computed in.
+    Dtype,
 }
 
 impl Factor {
-    /// For tables.
-    pub const fn words(self) -> &'static str {
+    /// Those that need the questions to be asked again.
+    pub const ASKED: [Self; 7] = [
+        Self::AskedAgain,
+        Self::OcrTokens,
+        Self::PromptStyle,
+        Self::ConvTemplate,
+        Self::Geometry,
+        Self::JpegDecoder,
+        Self::Dtype,
+    ];
+
+    /// On the command line, in folders and on disk.
+    pub const fn id(self) -> &'static str {
         match self {
             Self::Protocol => "protocol",
             Self::Metric => "metric",
+            Self::Labels => "labels",
+            Self::Normaliser => "normaliser",
             Self::Repetitions => "repetitions",
             Self::Unanswered => "unanswered",
+            Self::AskedAgain => "asked-again",
+            Self::PromptStyle => "prompt-style",
+            Self::OcrTokens => "ocr-tokens",
+            Self::ConvTemplate => "conv-template",
+            Self::Geometry => "image-aspect-ratio",
+            Self::JpegDecoder => "jpeg-decoder",
+            Self::Dtype => "dtype",
         }
+    }
+
+    /// For tables.
+    pub const fn words(self) -> &'static str {
+        match self {
+            Self::AskedAgain => "asked again",
+            Self::PromptStyle => "prompt style",
+            Self::OcrTokens => "OCR tokens",
+            Self::ConvTemplate => "template",
+            Self::Geometry => "picture shape",
+            Self::JpegDecoder => "JPEG decoder",
+            other => other.id(),
+        }
+    }
+}
+
+impl Serialize for Factor {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(self.id())
+    }
+}
+
+impl FromStr for Factor {
+    type Err = UnknownName;
+
+    /// Of [`Factor::ASKED`].
+    fn from_str(text: &str) -> Result<Self, UnknownName> {
+        let found = Self::ASKED.into_iter().find(|factor| factor.id() == text);
+        found.ok_or_else(|| UnknownName::new("factor", text, &Self::ASKED.map(Self::id)))
     }
 }
 
@@ -67,10 +148,16 @@ pub struct Alternative {
     pub value: Option<f64>,
     /// Its difference from ours.
     pub change: Option<f64>,
+    /// 95 % interval of the change, where it was measured on part of the questions; a re-scoring is exact.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub ci95: Option<(f64, f64)>,
     /// Published minus this.
     pub gap_left: Option<f64>,
     /// Why there is no number.
     pub reason: Option<String>,
+    /// What was asked again for it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub asked: Option<Asked>,
 }
 
 /// A scored run and what is published.
@@ -112,8 +199,8 @@ impl Explanation<'_> {
         Ok((ours, score))
     }
 
-    /// The same answers under every other rule that this benchmark has.
-    pub fn alternatives(&self, ours: &Score) -> Vec<Alternative> {
+    /// The same answers under every other rule that this benchmark has, and against the other `versions` of its labels.
+    pub fn alternatives(&self, ours: &Score, versions: Vec<Version>) -> Vec<Alternative> {
         let mut found = Vec::new();
         let Some(own) = ours.metric(self.metric) else {
             return found;
@@ -131,6 +218,12 @@ impl Explanation<'_> {
             let metric = ours.metric(id).ok_or_else(|| format!("no metric `{id}`"));
             found.push(self.alternative(Factor::Metric, (*id).to_owned(), own, metric));
         }
+        found.extend(versions.into_iter().filter_map(|version| self.against(own, version)));
+        for &normaliser in self.dataset.normalisers() {
+            let score = self.dataset.score_normalised(self.answers, normaliser);
+            let score = score.map_err(|error| error.to_string());
+            found.push(self.scored(Factor::Normaliser, normaliser.id().to_owned(), own, score));
+        }
         let (once, repeated) = self.without_repetitions();
         if repeated > 0 {
             let name = format!("{repeated} repeated questions counted once");
@@ -147,6 +240,22 @@ impl Explanation<'_> {
             found.push(self.scored(Factor::Unanswered, name, own, self.score(&filled, Protocol::Paper)));
         }
         found
+    }
+
+    /// The answers scored with other labels; `None` where they are the run's own.
+    fn against(&self, own: &Metric, version: Version) -> Option<Alternative> {
+        let other = match version {
+            Ok(dataset) => OtherLabels::new(self.task, self.dataset, self.answers, dataset)?,
+            Err(error) => Err(error.to_string()),
+        };
+        Some(match other {
+            Ok(other) => {
+                let score = other.dataset.score(&other.answers, Protocol::Paper);
+                let score = score.map_err(|error| error.to_string());
+                self.scored(Factor::Labels, other.name, own, score)
+            }
+            Err(reason) => self.alternative(Factor::Labels, "another release".to_owned(), own, Err(reason)),
+        })
     }
 
     fn score(&self, answers: &[Option<String>], protocol: Protocol) -> Result<Score, String> {
@@ -181,6 +290,8 @@ impl Explanation<'_> {
             factor,
             alternative,
             change,
+            ci95: None,
+            asked: None,
             gap_left: value.as_ref().ok().map(|value| self.published - value),
             reason: value.as_ref().err().cloned(),
             value: value.ok(),
@@ -204,66 +315,9 @@ impl Explanation<'_> {
     }
 }
 
-/// Values on one line: `|` published, `o` ours, `=` the way from ours to where an alternative lies, `x`.
-pub struct Scale {
-    lowest: f64,
-    highest: f64,
-}
-
-impl Scale {
-    const WIDTH: usize = 40;
-
-    /// A scale that holds all `values`.
-    pub fn of(values: impl Iterator<Item = f64>) -> Self {
-        let (lowest, highest) = values.fold((f64::INFINITY, f64::NEG_INFINITY), |(low, high), value| {
-            (low.min(value), high.max(value))
-        });
-        Self { lowest, highest }
-    }
-
-    fn place(&self, value: f64) -> usize {
-        let range = self.highest - self.lowest;
-        if range > 0.0 {
-            ((value - self.lowest) / range * (Self::WIDTH - 1) as f64).round() as usize
-        } else {
-            0
-        }
-    }
-
-    /// One line; later marks cover earlier ones.
-    pub fn draw(&self, published: f64, ours: f64, alternative: Option<f64>) -> String {
-        let mut line = vec![' '; Self::WIDTH];
-        let mut mark = |place: usize, letter: char| {
-            if let Some(slot) = line.get_mut(place) {
-                *slot = letter;
-            }
-        };
-        let own = self.place(ours);
-        if let Some(other) = alternative.map(|value| self.place(value)) {
-            (own.min(other)..=own.max(other)).for_each(|place| mark(place, '='));
-            mark(other, 'x');
-        }
-        mark(own, 'o');
-        mark(self.place(published), '|');
-        line.into_iter().collect::<String>().trim_end().to_owned()
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn a_scale_shows_the_way_from_ours_to_the_alternative() {
-        let scale = Scale::of([0.0, 39.0].into_iter());
-        let line = scale.draw(39.0, 10.0, Some(20.0));
-        assert_eq!(
-            line,
-            format!("{}o{}x{}|", " ".repeat(10), "=".repeat(9), " ".repeat(18))
-        );
-        assert_eq!(scale.draw(39.0, 0.0, None), format!("o{}|", " ".repeat(38)));
-        assert_eq!(Scale::of([5.0].into_iter()).draw(5.0, 5.0, None), "|");
-    }
 
     #[test]
     fn definitions_name_metrics_of_their_benchmark_once() {

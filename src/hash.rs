@@ -28,7 +28,12 @@ pub fn file_sha256(path: &Path) -> Result<String, Fault> {
 
 /// The SHA-256 of `text`, in hexadecimal.
 pub fn text_sha256(text: &str) -> String {
-    hex(&Sha256::digest(text.as_bytes()))
+    bytes_sha256(text.as_bytes())
+}
+
+/// The SHA-256 of `bytes`, in hexadecimal.
+pub fn bytes_sha256(bytes: &[u8]) -> String {
+    hex(&Sha256::digest(bytes))
 }
 
 fn hex(bytes: &[u8]) -> String {

@@ -2,7 +2,8 @@
 //!
 //! `cli` holds what can be typed, `commands` one file a command. A run passes through `plan` (what is asked, in
 //! which order), `journal` (answers as they come), `run_folder` (files on disk) and ends in `statistics`,
-//! `comparison`, `table` and `report`. `judge` asks a language model about answers that no rule can score.
+//! `comparison`, `table` and `report`; `explanation` says where a gap may come from, `verification` whether the record
+//! still holds. `judge` asks a language model about answers that no rule can score.
 
 mod answers;
 mod artefact;
@@ -24,10 +25,12 @@ mod judge;
 mod learned_file;
 mod manifest;
 mod model;
+mod picture_hashes;
 mod plan;
 mod progress;
 mod published;
 mod questions;
+mod recorded_run;
 mod report;
 mod results;
 mod run_folder;
@@ -42,7 +45,9 @@ mod speed;
 mod statistics;
 mod table;
 mod task;
+mod task_run;
 mod trace;
+mod verification;
 
 use std::process::ExitCode;
 

@@ -4,10 +4,12 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
+use benchmarks::SourceFile;
 use model_adapters::Report;
 use serde::{Deserialize, Serialize};
 
 use crate::fault::Fault;
+use crate::picture_hashes::PictureDigest;
 use crate::plan::Shard;
 use crate::results::FORMAT;
 
@@ -22,6 +24,15 @@ pub struct Manifest {
     pub model: PathBuf,
     /// The files whose hashes stand in the identity.
     pub files: Vec<FileRecord>,
+    /// The data files whose hashes stand in the identity; empty in a manifest of an earlier vila-bench.
+    #[serde(default)]
+    pub data: Vec<DataFile>,
+    /// What `--limit` draws by. Answers are greedy and draw nothing.
+    #[serde(default)]
+    pub seed: String,
+    /// The pictures of `pictures.jsonl`; absent while a segment is under way, and where no picture was looked at.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub pictures: Option<PictureDigest>,
     /// One entry for each time the command worked on this run.
     pub segments: Vec<Segment>,
 }
@@ -39,6 +50,24 @@ pub struct FileRecord {
     pub sha256: String,
 }
 
+/// A file with questions or labels.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct DataFile {
+    /// Where it lay.
+    pub path: PathBuf,
+    /// SHA-256, in hexadecimal.
+    pub sha256: String,
+}
+
+impl From<&SourceFile> for DataFile {
+    fn from(file: &SourceFile) -> Self {
+        Self {
+            path: file.path.clone(),
+            sha256: file.sha256.clone(),
+        }
+    }
+}
+
 /// One stretch of asking.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Segment {
@@ -46,6 +75,9 @@ pub struct Segment {
     pub started: String,
     /// The command line.
     pub command: Vec<String>,
+    /// The folder that it was typed in; empty in a manifest of an earlier vila-bench.
+    #[serde(default)]
+    pub directory: PathBuf,
     /// Version of vila-bench.
     pub version: String,
     /// Name of the machine.
@@ -80,6 +112,7 @@ impl Segment {
         Self {
             started: jiff::Timestamp::now().to_string(),
             command,
+            directory: std::env::current_dir().unwrap_or_default(),
             version: env!("CARGO_PKG_VERSION").to_owned(),
             host: sysinfo::System::host_name().unwrap_or_default(),
             machine,
@@ -163,6 +196,9 @@ mod tests {
                 .collect(),
             model: PathBuf::from("tiny"),
             files: Vec::new(),
+            data: Vec::new(),
+            seed: String::new(),
+            pictures: None,
             segments: Vec::new(),
         }
     }

@@ -9,8 +9,8 @@ use benchmarks::Sample;
 
 use crate::hash::text_sha256;
 
-/// Changing it changes which questions `--limit` takes.
-const LIMIT_SEED: &str = "vila-bench limit 1";
+/// What `--limit` draws by; changing it changes which questions that takes.
+pub const LIMIT_SEED: &str = "vila-bench limit 1";
 
 /// `--shard I/N`: part I, from 0, of N.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -83,6 +83,13 @@ impl Plan {
             })
             .collect();
         Self { selected, open }
+    }
+
+    /// The same about these positions only.
+    pub fn only(mut self, positions: &HashSet<usize>) -> Self {
+        self.selected.retain(|index| positions.contains(index));
+        self.open.retain(|index| positions.contains(index));
+        self
     }
 }
 

@@ -14,6 +14,9 @@ const SOURCES: &str = include_str!("../results/sources.csv");
 const METRICS: &str = include_str!("../results/metrics.csv");
 const TOLERANCES: &str = include_str!("../results/tolerances.csv");
 
+/// What publications call MMBench's splits in Chinese.
+const MMBENCH_CN: &str = "mmbench-cn";
+
 /// The tables that a VILA or LLaVA-1.5 run is set beside unless others are named.
 pub const DEFAULT_SOURCES: &[&str] = &[
     "vila-paper-t5",
@@ -185,9 +188,14 @@ impl PublishedNumbers {
         self.sources.iter().find(|source| source.source_id == id)
     }
 
-    /// The rows about `task` that `selection` names.
-    pub fn select(&self, task: Task, selection: &[Selector]) -> Vec<&Published> {
-        let named = |row: &&Published| row.benchmark == task.id() && selection.iter().any(|one| one.names(row));
+    /// The rows about `task` that `selection` names; for a split in Chinese those that publications call a benchmark of
+    /// its own.
+    pub fn select(&self, task: Task, split: &str, selection: &[Selector]) -> Vec<&Published> {
+        let benchmark = match task {
+            Task::Mmbench if split.ends_with("-cn") => MMBENCH_CN,
+            _ => task.id(),
+        };
+        let named = |row: &&Published| row.benchmark == benchmark && selection.iter().any(|one| one.names(row));
         self.rows.iter().filter(named).collect()
     }
 }
@@ -259,7 +267,8 @@ mod tests {
         for ((benchmark, ..), ours) in &PublishedNumbers::get().unwrap().mapping {
             match ours {
                 Ours::Same { split, metric } => {
-                    assert!(benchmark.parse::<Task>().is_ok() && !split.is_empty() && !metric.is_empty());
+                    let of_ours = benchmark.parse::<Task>().is_ok() || benchmark == MMBENCH_CN;
+                    assert!(of_ours && !split.is_empty() && !metric.is_empty());
                 }
                 Ours::NotComparable(reason) => assert!(!reason.is_empty()),
             }
@@ -305,8 +314,13 @@ mod tests {
     fn selectors() {
         let numbers = PublishedNumbers::get().unwrap();
         let one = Selector::parse("llava-model-zoo/LLaVA-1.5-13B").unwrap();
-        let rows = numbers.select(Task::Pope, &[one]);
-        assert_eq!(rows.iter().map(|row| row.value.as_str()).collect::<Vec<_>>(), ["85.9"]);
+        let values = |task, split| {
+            let rows = numbers.select(task, split, std::slice::from_ref(&one));
+            rows.iter().map(|row| row.value.as_str()).collect::<Vec<_>>()
+        };
+        assert_eq!(values(Task::Pope, "coco-8910"), ["85.9"]);
+        assert_eq!(values(Task::Mmbench, "dev"), ["67.7"]);
+        assert_eq!(values(Task::Mmbench, "dev-cn"), ["63.6"]);
         assert!(
             Selector::parse("llava-model-zo")
                 .unwrap_err()

@@ -8,15 +8,17 @@ use model_adapters::{EncodedPicture, GenerationLimits, PromptPart, Request, Scri
 
 use crate::cli::RunArgs;
 use crate::fault::Fault;
+use crate::picture_hashes::PictureHashes;
 use crate::{script, task};
 
 /// A benchmark's data with the options that decide what is asked.
 pub struct Questions {
     task: Task,
     benchmark: &'static dyn Benchmark,
-    dataset: Box<dyn Dataset>,
+    dataset: Arc<dyn Dataset>,
     style: PromptStyle,
     max_new_tokens: usize,
+    picture_hashes: PictureHashes,
 }
 
 impl Questions {
@@ -32,6 +34,12 @@ impl Questions {
         let dataset = benchmark.load(&source)?;
         dataset.can_ask(args.prompt_style)?;
         task::say_what_was_found(task, dataset.as_ref());
+        Self::about(args, task, dataset.into())
+    }
+
+    /// About data that are loaded already.
+    pub fn about(args: &RunArgs, task: Task, dataset: Arc<dyn Dataset>) -> Result<Self, Fault> {
+        let benchmark = task::benchmark(task)?;
         let max_new_tokens = args
             .max_new_tokens
             .map_or(benchmark.max_new_tokens(), |limit| limit as usize);
@@ -41,6 +49,7 @@ impl Questions {
             dataset,
             style: args.prompt_style,
             max_new_tokens,
+            picture_hashes: PictureHashes::default(),
         })
     }
 
@@ -64,6 +73,11 @@ impl Questions {
         script::of(self.task, self.style)
     }
 
+    /// What its requests have read of pictures so far.
+    pub fn picture_hashes(&self) -> &PictureHashes {
+        &self.picture_hashes
+    }
+
     /// Tokens that an answer may have.
     pub fn max_new_tokens(&self) -> usize {
         self.max_new_tokens
@@ -79,7 +93,8 @@ impl Questions {
         let sample = self.sample(index)?;
         let pictures = sample.pictures.iter().cloned().map(|picture| {
             let key: Arc<str> = Arc::from(picture.key());
-            let read = move || picture.read().map_err(|error| error.to_string());
+            let hashes = self.picture_hashes.clone();
+            let read = move || hashes.read(&picture);
             PromptPart::Picture(EncodedPicture {
                 key,
                 read: Arc::new(read),

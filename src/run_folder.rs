@@ -13,6 +13,7 @@ use crate::artefact::create_folder;
 use crate::fault::Fault;
 use crate::journal::{self, Entry};
 use crate::manifest::Manifest;
+use crate::picture_hashes::{self, PictureRecord};
 use crate::plan::Shard;
 use crate::results::Timings;
 use crate::scorecard;
@@ -58,6 +59,20 @@ impl RunFolder {
         self.own("manifest", "json")
     }
 
+    /// The hashes of the pictures that this shard's answers rest on.
+    pub fn pictures(&self) -> PathBuf {
+        self.own("pictures", "jsonl")
+    }
+
+    /// The pictures that the answers of all shards rest on, by key.
+    pub fn picture_records(&self) -> Result<BTreeMap<String, PictureRecord>, Fault> {
+        let mut records = BTreeMap::new();
+        for path in self.all("pictures", "jsonl")? {
+            records.extend(picture_hashes::read(&path)?);
+        }
+        Ok(records)
+    }
+
     /// The metrics of all shards.
     pub fn results(&self) -> PathBuf {
         self.path.join("results.json")
@@ -78,11 +93,17 @@ impl RunFolder {
         create_folder(&self.path)
     }
 
-    /// Moves this shard's journal and manifest (all shards' where this is none) aside, numbered, beside the new ones.
+    /// Moves this shard's journal, manifest and picture hashes (all shards' where this is none) aside, numbered, beside
+    /// the new ones.
     pub fn start_anew(&self) -> Result<(), Fault> {
         let mine = match self.shard {
-            Some(_) => vec![self.journal(), self.manifest()],
-            None => [self.all("predictions", "jsonl")?, self.all("manifest", "json")?].concat(),
+            Some(_) => vec![self.journal(), self.manifest(), self.pictures()],
+            None => [
+                self.all("predictions", "jsonl")?,
+                self.all("manifest", "json")?,
+                self.all("pictures", "jsonl")?,
+            ]
+            .concat(),
         };
         for path in mine.into_iter().filter(|path| path.exists()) {
             let aside = (1..)

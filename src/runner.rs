@@ -51,6 +51,7 @@ impl Runner {
             profile: args.profile,
             template: args.conv_template,
             geometry,
+            jpeg_decoder: args.jpeg_decoder,
             stop: args.stop,
             keep: None,
             threads: None,

@@ -5,13 +5,15 @@
 //! a sum of independent influences (delta method with clusters: Liang and Zeger, Biometrika 73, 1986; for ratios
 //! Cochran, Sampling Techniques, 3rd edition, 6.3). That one form covers means of soft accuracies, F1 and its mean of
 //! three, accuracy-plus pairs, circular accuracy by group and average precision. [`interval`] makes intervals of it,
-//! [`paired`] compares two runs on the same samples, [`holm`] judges many comparisons at once.
+//! [`paired`] compares two runs on the same samples, [`sample_size`] says how many of them a comparison needs, [`holm`]
+//! judges many comparisons at once.
 
 mod holm;
 mod influence;
 mod interval;
 mod paired;
 mod permutation;
+mod sample_size;
 #[cfg(test)]
 mod simulation;
 
@@ -22,6 +24,7 @@ use benchmarks::Sample;
 pub use holm::adjust;
 pub use interval::uncertainty;
 pub use paired::{Difference, Margin, Test, compare};
+pub use sample_size::Part;
 
 /// Numbers the picture of every sample: equal numbers, same picture.
 pub fn clusters(samples: &[Sample]) -> Vec<usize> {

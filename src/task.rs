@@ -15,7 +15,7 @@ pub fn benchmark(task: Task) -> Result<&'static dyn Benchmark, Fault> {
     })
 }
 
-/// Says on stderr which data were found.
+/// Says on stderr which data were found, and what is particular about them.
 pub fn say_what_was_found(task: Task, dataset: &dyn Dataset) {
     let found = dataset.provenance();
     let pictures: std::collections::HashSet<String> = dataset
@@ -30,4 +30,7 @@ pub fn say_what_was_found(task: Task, dataset: &dyn Dataset) {
         dataset.samples().len(),
         pictures.len()
     );
+    for remark in dataset.remarks() {
+        eprintln!("{task}: {remark}");
+    }
 }

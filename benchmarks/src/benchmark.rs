@@ -11,6 +11,7 @@ use crate::prediction::Prediction;
 use crate::sample::Sample;
 use crate::source::DataSource;
 use crate::task::{PromptStyle, Protocol, Task};
+use crate::vqa_text::Normaliser;
 
 /// A benchmark: what is fixed about it before any data are read.
 pub trait Benchmark: Sync {
@@ -34,7 +35,15 @@ pub trait Benchmark: Sync {
     }
     /// Finds the data under `source`, recognises their layout and reads all but the pictures.
     fn load(&self, source: &DataSource) -> Result<Box<dyn Dataset>, DataError>;
+    /// Every release of the questions and labels that lies under `source`, whatever its split and layout; the one that
+    /// [`Benchmark::load`] takes may be among them. Empty where releases differ in nothing that scores.
+    fn versions(&self, _source: &DataSource) -> Result<Vec<Version>, DataError> {
+        Ok(Vec::new())
+    }
 }
+
+/// One release of a benchmark's labels, or why it cannot be read.
+pub type Version = Result<Box<dyn Dataset>, DataError>;
 
 /// A benchmark with its data.
 pub trait Dataset: Send + Sync {
@@ -65,6 +74,20 @@ pub trait Dataset: Send + Sync {
     }
     /// Scores `answers`, one entry a sample in dataset order, `None` where there is no answer. A pure function.
     fn score(&self, answers: &[Option<String>], protocol: Protocol) -> Result<Score, DataError>;
+    /// The forms into which other scorers put the texts that they compare; empty where no texts are compared.
+    fn normalisers(&self) -> &'static [Normaliser] {
+        &[]
+    }
+    /// Scores `answers` with this form on both sides and nothing else done to them.
+    ///
+    /// # Errors
+    ///
+    /// As [`Dataset::score`]; a benchmark that compares no texts.
+    fn score_normalised(&self, _answers: &[Option<String>], _normaliser: Normaliser) -> Result<Score, DataError> {
+        Err(DataError::Mismatch(
+            "answers of this benchmark are not compared as texts".to_owned(),
+        ))
+    }
     /// What a judge is asked about `answer` to sample `index`; `None` where a rule of the protocol reads the answer.
     ///
     /// # Errors

@@ -35,9 +35,11 @@ use crate::prediction::{Prediction, PredictionKey};
 use crate::sample::Sample;
 use crate::source::DataSource;
 use crate::task::{PromptStyle, Protocol, Task};
+use crate::vqa_text::Normaliser;
 
 use choices::Choices;
 use grounding::Grounding;
+use parse::Forms;
 
 /// What LLaVA, VILA, lmms-eval and VLMEvalKit all append to a question.
 const PROMPT_SUFFIX: &str = "\nAnswer the question using a single word or phrase.";
@@ -263,6 +265,20 @@ impl Dataset for GqaData {
     }
 
     fn score(&self, answers: &[Option<String>], protocol: Protocol) -> Result<Score, DataError> {
+        self.score_by(Forms::of(protocol), answers)
+    }
+
+    fn normalisers(&self) -> &'static [Normaliser] {
+        Normaliser::GQA
+    }
+
+    fn score_normalised(&self, answers: &[Option<String>], normaliser: Normaliser) -> Result<Score, DataError> {
+        self.score_by(Forms::both(normaliser), answers)
+    }
+}
+
+impl GqaData {
+    fn score_by(&self, forms: Forms, answers: &[Option<String>]) -> Result<Score, DataError> {
         match &self.unlabelled {
             Some(searched) => Err(DataError::NotFound {
                 what: "GQA's right answers".to_owned(),
@@ -270,7 +286,7 @@ impl Dataset for GqaData {
                 remedy: "put the question file of GQA 1.2 there; test, challenge and submission have hidden answers"
                     .to_owned(),
             }),
-            None => score::score(&self.questions, self.grounding, answers, protocol),
+            None => score::score(&self.questions, self.grounding, answers, forms),
         }
     }
 }

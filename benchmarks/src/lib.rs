@@ -45,7 +45,7 @@ mod vqa_text;
 mod vqav2;
 mod yes_no;
 
-pub use benchmark::{Benchmark, Dataset, KnownFile, Provenance, SourceFile};
+pub use benchmark::{Benchmark, Dataset, KnownFile, Provenance, SourceFile, Version};
 pub use error::DataError;
 pub use export::llava::llava_answers;
 pub use export::{Export, ExportFile};

@@ -34,7 +34,7 @@ mod workbook;
 
 use std::collections::HashMap;
 
-use crate::benchmark::{Benchmark, Dataset, KnownFile, Provenance};
+use crate::benchmark::{Benchmark, Dataset, KnownFile, Provenance, Version};
 use crate::error::DataError;
 use crate::export::Export;
 use crate::judge::{Judge, Judgement, Verdict};
@@ -170,6 +170,10 @@ impl Benchmark for MmBench {
             data.matches = Some(matches);
         }
         Ok(Box::new(data))
+    }
+
+    fn versions(&self, source: &DataSource) -> Result<Vec<Version>, DataError> {
+        layout::versions(source)
     }
 }
 

@@ -27,7 +27,7 @@ mod tsv_file;
 use std::collections::HashMap;
 use std::path::PathBuf;
 
-use crate::benchmark::{Benchmark, Dataset, KnownFile, Provenance};
+use crate::benchmark::{Benchmark, Dataset, KnownFile, Provenance, Version};
 use crate::error::DataError;
 use crate::export::Export;
 use crate::matching::{Unlocated, at_row};
@@ -141,6 +141,10 @@ impl Benchmark for Mme {
 
     fn load(&self, source: &DataSource) -> Result<Box<dyn Dataset>, DataError> {
         Ok(Box::new(layout::load(source)?))
+    }
+
+    fn versions(&self, source: &DataSource) -> Result<Vec<Version>, DataError> {
+        layout::versions(source)
     }
 }
 

@@ -30,7 +30,7 @@ mod tsv_file;
 
 use std::collections::HashMap;
 
-use crate::benchmark::{Benchmark, Dataset, KnownFile, Provenance};
+use crate::benchmark::{Benchmark, Dataset, KnownFile, Provenance, Version};
 use crate::error::DataError;
 use crate::matching::{Unlocated, at_row};
 use crate::metric::Score;
@@ -163,6 +163,10 @@ impl Benchmark for Pope {
 
     fn load(&self, source: &DataSource) -> Result<Box<dyn Dataset>, DataError> {
         Ok(Box::new(layout::load(source)?))
+    }
+
+    fn versions(&self, source: &DataSource) -> Result<Vec<Version>, DataError> {
+        layout::versions(source)
     }
 }
 

@@ -62,6 +62,18 @@ pub struct Compared {
     pub empty: usize,
 }
 
+impl Rule {
+    /// One form for predictions and references.
+    pub const fn of(normaliser: Normaliser) -> Self {
+        Self {
+            upload: None,
+            prediction: normaliser,
+            reference: Some(normaliser),
+            unanimous_apart: false,
+        }
+    }
+}
+
 impl References {
     /// Adds the references of the next question.
     ///
@@ -239,12 +251,7 @@ mod tests {
 
     use super::*;
 
-    const EVAL_AI: Rule = Rule {
-        upload: None,
-        prediction: Normaliser::EvalAi,
-        reference: Some(Normaliser::EvalAi),
-        unanimous_apart: false,
-    };
+    const EVAL_AI: Rule = Rule::of(Normaliser::EvalAi);
 
     #[derive(Deserialize)]
     struct Golden {

@@ -187,22 +187,24 @@ impl Dataset for TextvqaData {
     }
 
     fn score(&self, answers: &[Option<String>], protocol: Protocol) -> Result<Score, DataError> {
+        let normaliser = match protocol {
+            Protocol::Paper | Protocol::Official | Protocol::LmmsEval => Normaliser::EvalAi,
+            Protocol::VlmEvalKit => Normaliser::VlmEvalKit,
+        };
+        self.score_normalised(answers, normaliser)
+    }
+
+    fn normalisers(&self) -> &'static [Normaliser] {
+        Normaliser::VQA
+    }
+
+    fn score_normalised(&self, answers: &[Option<String>], normaliser: Normaliser) -> Result<Score, DataError> {
         let references = self.references.as_ref().ok_or_else(|| DataError::NotFound {
             what: format!("the reference answers of TextVQA's split `{SPLIT}` (`{ANNOTATION}`)"),
             searched: vec![self.folder.clone()],
             remedy: format!("put `{ANNOTATION}` there; it comes from textvqa.org"),
         })?;
-        let normaliser = match protocol {
-            Protocol::Paper | Protocol::Official | Protocol::LmmsEval => Normaliser::EvalAi,
-            Protocol::VlmEvalKit => Normaliser::VlmEvalKit,
-        };
-        let rule = Rule {
-            upload: None,
-            prediction: normaliser,
-            reference: Some(normaliser),
-            unanimous_apart: false,
-        };
-        let compared = references.compare(answers, rule)?;
+        let compared = references.compare(answers, Rule::of(normaliser))?;
         Ok(Score {
             answered: compared.outcomes.len(),
             unparsed: 0,

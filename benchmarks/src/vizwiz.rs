@@ -239,30 +239,24 @@ impl Dataset for VizwizData {
     }
 
     fn score(&self, answers: &[Option<String>], protocol: Protocol) -> Result<Score, DataError> {
-        let harness = |normaliser| Rule {
-            upload: None,
-            prediction: normaliser,
-            reference: Some(normaliser),
-            unanimous_apart: false,
-        };
         let rule = match protocol {
             Protocol::Paper => Rule {
                 upload: Some(Normaliser::EvalAi),
                 ..OFFICIAL
             },
             Protocol::Official => OFFICIAL,
-            Protocol::LmmsEval => harness(Normaliser::EvalAi),
-            Protocol::VlmEvalKit => harness(Normaliser::VlmEvalKit),
+            Protocol::LmmsEval => Rule::of(Normaliser::EvalAi),
+            Protocol::VlmEvalKit => Rule::of(Normaliser::VlmEvalKit),
         };
-        let labels = self.labels.as_ref().ok_or_else(|| self.no_labels())?;
-        let compared = labels.references.compare(answers, rule)?;
-        Ok(Score {
-            answered: compared.outcomes.len(),
-            unparsed: 0,
-            empty: compared.empty,
-            metrics: labels.metrics(&compared),
-            samples: compared.samples,
-        })
+        self.score_by(rule, answers)
+    }
+
+    fn normalisers(&self) -> &'static [Normaliser] {
+        Normaliser::VQA
+    }
+
+    fn score_normalised(&self, answers: &[Option<String>], normaliser: Normaliser) -> Result<Score, DataError> {
+        self.score_by(Rule::of(normaliser), answers)
     }
 
     fn export(&self, answers: &[Option<String>]) -> Result<Export, DataError> {
@@ -284,6 +278,18 @@ const OFFICIAL: Rule = Rule {
 };
 
 impl VizwizData {
+    fn score_by(&self, rule: Rule, answers: &[Option<String>]) -> Result<Score, DataError> {
+        let labels = self.labels.as_ref().ok_or_else(|| self.no_labels())?;
+        let compared = labels.references.compare(answers, rule)?;
+        Ok(Score {
+            answered: compared.outcomes.len(),
+            unparsed: 0,
+            empty: compared.empty,
+            metrics: labels.metrics(&compared),
+            samples: compared.samples,
+        })
+    }
+
     fn no_labels(&self) -> DataError {
         match self.split {
             Split::TestDev => DataError::Mismatch(

@@ -36,6 +36,33 @@ pub enum Normaliser {
 }
 
 impl Normaliser {
+    /// Those of the scorers of open answers with several references.
+    pub const VQA: &'static [Self] = &[
+        Self::EvalAi,
+        Self::VqaOfficial,
+        Self::VqaOfficialUnanimous,
+        Self::LmmsEvalVqav2,
+        Self::VlmEvalKit,
+        Self::VizwizOfficial,
+    ];
+    /// Those of GQA's scorers.
+    pub const GQA: &'static [Self] = &[Self::GqaLlava, Self::GqaLmmsEval, Self::GqaVlmEvalKit];
+
+    /// Its name in tables and on disk.
+    pub const fn id(self) -> &'static str {
+        match self {
+            Self::EvalAi => "evalai",
+            Self::VqaOfficial => "vqa-official",
+            Self::VqaOfficialUnanimous => "vqa-official-unanimous",
+            Self::LmmsEvalVqav2 => "lmms-eval-vqav2",
+            Self::VlmEvalKit => "vlmevalkit",
+            Self::VizwizOfficial => "vizwiz-official",
+            Self::GqaLlava => "gqa-llava",
+            Self::GqaLmmsEval => "gqa-lmms-eval",
+            Self::GqaVlmEvalKit => "gqa-vlmevalkit",
+        }
+    }
+
     /// The answer in the form that is compared.
     pub fn apply(self, answer: &str) -> String {
         match self {
@@ -108,6 +135,14 @@ mod tests {
                 assert_eq!(normaliser.apply(input), vector[column], "{column}: {input:?}");
             }
         }
+    }
+
+    #[test]
+    fn every_normaliser_is_of_one_kind_and_has_a_name_of_its_own() {
+        let listed: Vec<Normaliser> = Normaliser::VQA.iter().chain(Normaliser::GQA).copied().collect();
+        assert_eq!(listed, COLUMNS.map(|(_, normaliser)| normaliser));
+        let names: std::collections::HashSet<&str> = listed.iter().map(|normaliser| normaliser.id()).collect();
+        assert_eq!(names.len(), listed.len());
     }
 
     #[test]

@@ -233,23 +233,18 @@ impl Dataset for Vqav2Data {
                 ..OFFICIAL
             },
             Protocol::Official => OFFICIAL,
-            Protocol::LmmsEval => Rule {
-                upload: None,
-                prediction: Normaliser::LmmsEvalVqav2,
-                reference: Some(Normaliser::LmmsEvalVqav2),
-                unanimous_apart: false,
-            },
+            Protocol::LmmsEval => Rule::of(Normaliser::LmmsEvalVqav2),
             Protocol::VlmEvalKit => return Err(not_in_vlmevalkit()),
         };
-        let labels = self.labels.as_ref().ok_or_else(|| self.no_labels())?;
-        let compared = labels.references.compare(answers, rule)?;
-        Ok(Score {
-            answered: compared.outcomes.len(),
-            unparsed: 0,
-            empty: compared.empty,
-            metrics: labels.metrics(&compared),
-            samples: compared.samples,
-        })
+        self.score_by(rule, answers)
+    }
+
+    fn normalisers(&self) -> &'static [Normaliser] {
+        Normaliser::VQA
+    }
+
+    fn score_normalised(&self, answers: &[Option<String>], normaliser: Normaliser) -> Result<Score, DataError> {
+        self.score_by(Rule::of(normaliser), answers)
     }
 
     fn export(&self, answers: &[Option<String>]) -> Result<Export, DataError> {
@@ -275,6 +270,18 @@ fn not_in_vlmevalkit() -> DataError {
 }
 
 impl Vqav2Data {
+    fn score_by(&self, rule: Rule, answers: &[Option<String>]) -> Result<Score, DataError> {
+        let labels = self.labels.as_ref().ok_or_else(|| self.no_labels())?;
+        let compared = labels.references.compare(answers, rule)?;
+        Ok(Score {
+            answered: compared.outcomes.len(),
+            unparsed: 0,
+            empty: compared.empty,
+            metrics: labels.metrics(&compared),
+            samples: compared.samples,
+        })
+    }
+
     fn no_labels(&self) -> DataError {
         match self.split {
             Split::TestDev => DataError::Mismatch(

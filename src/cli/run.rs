@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use benchmarks::{PromptStyle, UnknownName};
 use clap::{Args, ValueEnum};
 use model_adapters::checkpoint::OpenSettings;
-use model_adapters::picture::Geometry;
+use model_adapters::picture::{Geometry, JpegDecoder};
 use model_adapters::profile::Profile;
 use model_adapters::stop::StopRule;
 use model_adapters::template::ConvTemplate;
@@ -88,6 +88,9 @@ pub struct RunArgs {
     /// `auto`: as the checkpoint says and the profile does for the benchmark
     #[arg(long, value_name = "G", default_value = "auto", value_parser = aspect_ratio)]
     pub image_aspect_ratio: AspectRatio,
+    /// Whose rounding decoded JPEG pictures have: `libjpeg-turbo`, as the references, or `zune`, as programs in Rust
+    #[arg(long, value_name = "D", default_value = "libjpeg-turbo", value_parser = str::parse::<JpegDecoder>)]
+    pub jpeg_decoder: JpegDecoder,
     /// Where an answer ends: `end-token`, `keyword` (also at the template's stop string) or `keyword-window` (the same
     /// through the references' own window of ids); `auto`: as the profile does for the benchmark
     #[arg(long, value_name = "RULE", default_value = "auto", value_parser = str::parse::<StopRule>)]

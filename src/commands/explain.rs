@@ -1,20 +1,23 @@
 //! `explain`: where the gap between a published number and a run's may come from.
 
 use std::io::{self, Write};
-use std::path::PathBuf;
+use std::sync::Arc;
 
-use benchmarks::{DataSource, PromptStyle, Task};
+use benchmarks::{DataSource, Dataset, PromptStyle, Score, Task};
 use serde::Serialize;
 
-use crate::cli::{ExplainArgs, ScoreFormat};
+use crate::cli::{ExplainArgs, ExplainFormat, RunArgs};
 use crate::exit::Exit;
-use crate::explanation::{Alternative, Explanation, Ours, Scale};
+use crate::explanation::{Alternative, Asked, Explanation, Factor, Ours, Rerun, Waterfall, choices};
 use crate::fault::Fault;
+use crate::interrupt::Interrupt;
 use crate::manifest::Manifest;
+use crate::model::Model;
 use crate::published::{Ours as Mapped, Published, PublishedNumbers, Selector};
+use crate::recorded_run::{self, Places};
 use crate::results::{FORMAT, Results};
 use crate::run_folder::RunFolder;
-use crate::table::{Table, left, right};
+use crate::table::{Table, html, left, right};
 use crate::task;
 
 /// All that is printed; also the document of `--format json`.
@@ -34,32 +37,20 @@ struct Document {
     ours: Ours,
     gap: f64,
     alternatives: Vec<Alternative>,
+    waterfall: Waterfall,
 }
 
-/// Scores the run's answers under every other rule and prints what each would leave of the gap.
+/// Scores the run's answers under every other rule, asks some again where that is wanted, and prints what each would
+/// leave of the gap.
 pub fn run(args: &ExplainArgs) -> Result<Exit, Fault> {
     let folder = RunFolder::at(args.run.clone());
     let results = Results::read(&folder.results())?;
     let row = published(&args.against, &results)?;
     let manifests = folder.manifests()?;
     let manifest = manifests.first().map(|(_, manifest)| manifest);
-    let root = match (&args.data, manifest.and_then(recorded_data)) {
-        (Some(root), _) => root.clone(),
-        (None, Some(root)) => root,
-        (None, None) => {
-            return Err(Fault::User(format!(
-                "`{}` does not say where its data lay; name the folder with --data",
-                args.run.display()
-            )));
-        }
-    };
-    let source = DataSource {
-        root: root.clone(),
-        images: None,
-        split: Some(results.split.clone()),
-        grades: args.grades.clone(),
-    };
-    let dataset = task::benchmark(results.task)?.load(&source)?;
+    let source = source(args, &results, manifest)?;
+    let benchmark = task::benchmark(results.task)?;
+    let dataset: Arc<dyn Dataset> = benchmark.load(&source)?.into();
     task::say_what_was_found(results.task, dataset.as_ref());
     let entries = folder.entries()?;
     let answer = |sample: &benchmarks::Sample| entries.get(sample.id.as_str())?.answer.clone();
@@ -68,7 +59,7 @@ pub fn run(args: &ExplainArgs) -> Result<Exit, Fault> {
         return Err(Fault::User(format!(
             "no answer in `{}` is about the data in `{}`; name the data that the run was made with",
             args.run.display(),
-            root.display()
+            source.root.display()
         )));
     }
     let explanation = Explanation {
@@ -79,7 +70,42 @@ pub fn run(args: &ExplainArgs) -> Result<Exit, Fault> {
         metric: &row.metric,
         published: row.value,
     };
-    let (ours, score) = explanation.ours().map_err(Fault::User)?;
+    let (ours, score) = explanation.ours().map_err(|reason| {
+        let (task, metric) = (results.task, &row.metric);
+        Fault::User(format!("{task}: this run has no `{metric}` to explain: {reason}"))
+    })?;
+    let mut alternatives = explanation.alternatives(&score, benchmark.versions(&source)?);
+    let mut exit = Exit::Done;
+    if let Some(factors) = &args.rerun {
+        let recorded = manifest.ok_or_else(|| not_recorded(args))?;
+        let pinned = pinned(args, recorded)?;
+        // What keeps the run itself from being made again is no property of a factor.
+        Model::open(&pinned)?.files()?;
+        let interrupt = Interrupt::listen()?;
+        let rerun = Rerun {
+            args: &pinned,
+            identity: &recorded.identity,
+            dataset: Arc::clone(&dataset),
+            task: results.task,
+            answers: &answers,
+            metric: &row.metric,
+            value: ours.value,
+            published: row.value,
+            folder: args.run.join("explain"),
+            precision: args.precision / 100.0 * range(&score, &row.metric),
+            limit: args.rerun_limit,
+            interrupt: &interrupt,
+        };
+        for choice in choices(&pinned, results.task, dataset.as_ref()) {
+            if interrupt.requested() {
+                exit = Exit::Unanswered;
+                break;
+            }
+            if factors.contains(choice.factor) {
+                alternatives.push(rerun.ask(&choice)?);
+            }
+        }
+    }
     let tolerance = PublishedNumbers::get()?.tolerance(results.task);
     let document = Document {
         format: FORMAT,
@@ -93,11 +119,67 @@ pub fn run(args: &ExplainArgs) -> Result<Exit, Fault> {
         half_step: row.row.half_step(),
         tolerance: tolerance.map_or(0.0, |row| row.tolerance),
         gap: row.value - ours.value,
-        alternatives: explanation.alternatives(&score),
+        waterfall: Waterfall::new(row.value, ours.value, &alternatives),
+        alternatives,
         ours,
     };
     print(&document, args.format).map_err(|error| Fault::stdout(&error))?;
-    Ok(Exit::Done)
+    Ok(exit)
+}
+
+/// Where the data lie: where they are said to, else where the run found them.
+fn source(args: &ExplainArgs, results: &Results, manifest: Option<&Manifest>) -> Result<DataSource, Fault> {
+    let recorded = manifest.and_then(recorded_run::options);
+    let (root, images) = match (&args.data, recorded) {
+        (Some(root), recorded) => (root.clone(), recorded.and_then(|run| run.images)),
+        (None, Some(run)) => (run.data, run.images),
+        (None, None) => {
+            return Err(Fault::User(format!(
+                "`{}` does not say where its data lay; name the folder with --data",
+                args.run.display()
+            )));
+        }
+    };
+    Ok(DataSource {
+        root,
+        images: args.images.clone().or(images),
+        split: Some(results.split.clone()),
+        grades: args.grades.clone(),
+    })
+}
+
+/// The options with which the run's checkpoint is asked as it was.
+fn pinned(args: &ExplainArgs, manifest: &Manifest) -> Result<RunArgs, Fault> {
+    if manifest
+        .identity
+        .get("adapter")
+        .is_some_and(|adapter| adapter == "replay")
+    {
+        return Err(Fault::User(format!(
+            "--rerun: `{}` replays a prediction file; only a run of a checkpoint can be asked again",
+            args.run.display()
+        )));
+    }
+    let places = Places {
+        model: args.model.as_deref(),
+        data: args.data.as_deref(),
+        images: args.images.as_deref(),
+        device: args.device.as_deref(),
+    };
+    recorded_run::pinned(manifest, places)?.ok_or_else(|| not_recorded(args))
+}
+
+fn not_recorded(args: &ExplainArgs) -> Fault {
+    Fault::User(format!(
+        "--rerun: `{}` does not say which `run` made it; make it again with `vila-bench run`",
+        args.run.display()
+    ))
+}
+
+/// From the lowest to the highest value that the metric can have: 100 for a share, 2,000 for MME's perception.
+fn range(score: &Score, metric: &str) -> f64 {
+    let ratios = score.metric(metric).map_or(&[][..], |metric| &metric.ratios);
+    ratios.iter().map(|ratio| ratio.weight.abs()).sum()
 }
 
 /// The published number that the run is set against, and what it is in our terms.
@@ -116,7 +198,7 @@ fn published(against: &str, results: &Results) -> Result<Target, Fault> {
         )));
     }
     let numbers = PublishedNumbers::get()?;
-    let rows = numbers.select(results.task, &[Selector::parse(against)?]);
+    let rows = numbers.select(results.task, &results.split, &[Selector::parse(against)?]);
     let targets = rows.into_iter().filter_map(|row| match numbers.ours(row)? {
         Mapped::Same { split, metric } => Some(Target {
             row: row.clone(),
@@ -137,20 +219,6 @@ fn published(against: &str, results: &Results) -> Result<Target, Fault> {
     })
 }
 
-/// `--data` of the command that the run was last worked on with.
-fn recorded_data(manifest: &Manifest) -> Option<PathBuf> {
-    let mut words = manifest.segments.last()?.command.iter();
-    while let Some(word) = words.next() {
-        if let Some(value) = word.strip_prefix("--data=") {
-            return Some(PathBuf::from(value));
-        }
-        if word == "--data" {
-            return words.next().map(PathBuf::from);
-        }
-    }
-    None
-}
-
 fn style(manifest: Option<&Manifest>) -> Result<PromptStyle, Fault> {
     match manifest.and_then(|manifest| manifest.identity.get("prompt-style")) {
         Some(name) => name.parse::<PromptStyle>().map_err(Fault::from),
@@ -158,30 +226,60 @@ fn style(manifest: Option<&Manifest>) -> Result<PromptStyle, Fault> {
     }
 }
 
-fn print(document: &Document, format: ScoreFormat) -> io::Result<()> {
+fn print(document: &Document, format: ExplainFormat) -> io::Result<()> {
     let mut out = io::stdout().lock();
     match format {
-        ScoreFormat::Json => {
+        ExplainFormat::Json => {
             serde_json::to_writer_pretty(&mut out, document)?;
             writeln!(out)?;
         }
-        ScoreFormat::Csv => table(document).write_csv(&mut out)?,
-        ScoreFormat::Table => {
-            heading(&mut out, document)?;
+        ExplainFormat::Csv => table(document).write_csv(&mut out)?,
+        ExplainFormat::Svg => out.write_all(document.waterfall.svg(&title(document)).as_bytes())?,
+        ExplainFormat::Html => {
+            out.write_all(document.waterfall.svg(&title(document)).as_bytes())?;
+            table(document).write_html(&mut out)?;
+            notes(document)
+                .iter()
+                .try_for_each(|note| writeln!(out, "<p>{}</p>", html(note)))?;
+        }
+        ExplainFormat::Md => {
+            writeln!(out, "{}\n", heading(document).join("  \n"))?;
+            table(document).write_markdown(&mut out)?;
+            writeln!(out)?;
+            notes(document).iter().try_for_each(|note| writeln!(out, "- {note}"))?;
+        }
+        ExplainFormat::Table => {
+            for line in heading(document) {
+                writeln!(out, "{line}")?;
+            }
             table(document).write_text(&mut out)?;
-            rest(&mut out, document)?;
+            for line in document.waterfall.text(width()) {
+                writeln!(out, "{line}")?;
+            }
+            notes(document).iter().try_for_each(|note| writeln!(out, "{note}"))?;
         }
     }
     out.flush()
 }
 
-fn heading(out: &mut dyn Write, document: &Document) -> io::Result<()> {
+/// Columns of the terminal; where there is none, of a page.
+fn width() -> usize {
+    terminal_size::terminal_size().map_or(100, |(width, _)| usize::from(width.0))
+}
+
+fn title(document: &Document) -> String {
+    format!(
+        "{} {} {}: from {} {} to this run",
+        document.task, document.split, document.metric, document.source, document.published_model
+    )
+}
+
+fn heading(document: &Document) -> Vec<String> {
     let ours = document
         .ours
         .ci95
         .map(|(low, high)| format!(" ({low:.2} to {high:.2})"));
-    writeln!(
-        out,
+    let mut lines = vec![format!(
         "{} {} {}: {} publishes {} for {}, this run has {:.2}{}: gap {:+.2}",
         document.task,
         document.split,
@@ -192,77 +290,106 @@ fn heading(out: &mut dyn Write, document: &Document) -> io::Result<()> {
         document.ours.value,
         ours.unwrap_or_default(),
         document.gap
-    )?;
+    )];
     if document.published_split != document.split {
-        writeln!(
-            out,
+        lines.push(format!(
             "the published number is over other questions ({}): run that split first",
             document.published_split
-        )?;
+        ));
     }
-    writeln!(
-        out,
+    lines.push(format!(
         "{:.2} of it is rounding at most, and {} what two runs of one checkpoint part by",
         document.half_step, document.tolerance
-    )
+    ));
+    lines
 }
 
 fn table(document: &Document) -> Table {
-    let (published, ours) = (document.published, document.ours.value);
-    let values = document.alternatives.iter().filter_map(|one| one.value);
-    let scale = Scale::of(values.chain([published, ours]));
     let mut table = Table::new(&[
         left("factor"),
         left("alternative"),
         right("value"),
         right("change"),
+        right("95 % interval"),
         right("gap left"),
-        left("o ours  | published  x alternative"),
+        left("remark"),
     ]);
-    let number = |value: Option<f64>| value.map_or_else(|| "–".to_owned(), |value| format!("{value:+.2}"));
+    let signed = |value: Option<f64>| value.map_or_else(|| "–".to_owned(), |value| format!("{value:+.2}"));
     table.row([
         "none".to_owned(),
         String::new(),
-        format!("{ours:.2}"),
+        format!("{:.2}", document.ours.value),
+        String::new(),
         String::new(),
         format!("{:+.2}", document.gap),
-        scale.draw(published, ours, None),
+        String::new(),
     ]);
     for one in &document.alternatives {
+        let interval = one.ci95.map(|(low, high)| format!("{low:+.2} to {high:+.2}"));
+        let remark = one.reason.clone().or_else(|| one.asked.as_ref().map(asked));
         table.row([
             one.factor.words().to_owned(),
             one.alternative.clone(),
             one.value.map_or_else(|| "–".to_owned(), |value| format!("{value:.2}")),
-            number(one.change),
-            number(one.gap_left),
-            match (&one.reason, one.value) {
-                (Some(reason), _) => reason.clone(),
-                (None, value) => scale.draw(published, ours, value),
-            },
+            signed(one.change),
+            interval.unwrap_or_default(),
+            signed(one.gap_left),
+            remark.unwrap_or_default(),
         ]);
     }
     table
 }
 
-/// The alternative that leaves the least, or that none does.
-fn rest(out: &mut dyn Write, document: &Document) -> io::Result<()> {
+/// What was asked again, in words.
+fn asked(asked: &Asked) -> String {
+    let mut said = format!(
+        "{} questions about {} pictures: {} answers changed, {} scores",
+        asked.samples, asked.pictures, asked.changed, asked.flips
+    );
+    if asked.failed > 0 {
+        said += &format!(", {} failed and left out", asked.failed);
+    }
+    if !asked.also.is_empty() {
+        said += &format!("; also {}", asked.also.join(", "));
+    }
+    if let Some(needed) = asked.needed {
+        said += &format!("; the precision needs about {needed}, raise --rerun-limit");
+    }
+    said
+}
+
+/// What the drawing means, and the alternative that leaves the least, or that none does.
+fn notes(document: &Document) -> Vec<String> {
     let explained = document.half_step + document.tolerance;
     if document.gap.abs() <= explained {
-        return writeln!(out, "the two agree: the gap is within rounding and noise");
+        return vec!["the two agree: the gap is within rounding and noise".to_owned()];
     }
+    let mut notes = vec![
+        "each bar is one factor changed alone, to its alternative nearest to the published number; changes need not add \
+         up, so the rest holds what is unexplained and what factors share"
+            .to_owned(),
+    ];
+    let tried = document
+        .alternatives
+        .iter()
+        .filter(|one| one.factor != Factor::AskedAgain);
     let left = |one: &&Alternative| one.gap_left.map_or(f64::INFINITY, f64::abs);
-    let best = document.alternatives.iter().min_by(|a, b| left(a).total_cmp(&left(b)));
-    match best.filter(|best| left(best) < document.gap.abs()) {
-        Some(best) => writeln!(
-            out,
-            "closest: {} {} leaves {:+.2}; what is left comes from the answers, not from how they are scored",
+    let best = tried.min_by(|a, b| left(a).total_cmp(&left(b)));
+    notes.push(match best.filter(|best| left(best) < document.gap.abs()) {
+        Some(best) => format!(
+            "closest: {} {} leaves {:+.2}",
             best.factor.words(),
             best.alternative,
             best.gap_left.unwrap_or_default()
         ),
-        None => writeln!(
-            out,
-            "no other rule brings the run nearer: the gap comes from the answers, not from how they are scored"
-        ),
+        None => "nothing that was tried brings the run nearer".to_owned(),
+    });
+    if !document.alternatives.iter().any(|one| one.asked.is_some()) {
+        notes.push(
+            "only rules of scoring were changed; --rerun also asks with another wording, template, picture shape, JPEG \
+             decoder and dtype"
+                .to_owned(),
+        );
     }
+    notes
 }

@@ -14,6 +14,7 @@ mod list;
 mod report;
 mod run;
 mod score;
+mod verify;
 
 use crate::cli::{Command, DataCommand};
 use crate::exit::Exit;
@@ -29,6 +30,7 @@ pub fn run(command: Command) -> Result<Exit, Fault> {
         Command::Export(args) => export::run(&args),
         Command::Data(DataCommand::Check(args)) => data::check(&args),
         Command::Explain(args) => explain::run(&args),
+        Command::Verify(args) => verify::run(&args),
         Command::Compare(args) => compare::run(&args),
         Command::Baseline(args) => baseline::run(&args),
         Command::Leaderboard(args) => leaderboard::run(&args),

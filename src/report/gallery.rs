@@ -12,14 +12,14 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use benchmarks::{DataSource, Picture};
-use clap::Parser as _;
 use model_adapters::picture::{RgbPicture, decode, resize_bicubic};
 use mozjpeg::{ColorSpace, Compress};
 
 use crate::artefact;
-use crate::cli::{Cli, Command, ReportArgs};
+use crate::cli::ReportArgs;
 use crate::fault::Fault;
 use crate::hash::file_sha256;
+use crate::recorded_run;
 use crate::report::runs::BenchmarkRuns;
 use crate::task;
 
@@ -134,23 +134,11 @@ fn find(benchmark: &BenchmarkRuns, args: &ReportArgs) -> Result<Result<HashMap<S
     if let Some(root) = &args.data {
         return load(benchmark, root, args.images.as_deref()).map(Ok);
     }
-    let Some((root, images)) = benchmark
-        .runs
-        .iter()
-        .flat_map(|run| &run.manifests)
-        .find_map(|manifest| place_of(&manifest.segments.last()?.command))
-    else {
+    let mut manifests = benchmark.runs.iter().flat_map(|run| &run.manifests);
+    let Some(run) = manifests.find_map(recorded_run::options) else {
         return Ok(Err("the run's folder does not say where its data lie".to_owned()));
     };
-    Ok(load(benchmark, &root, images.as_deref()).map_err(|fault| fault.to_string()))
-}
-
-/// `--data` and `--images` of a run's own command line.
-fn place_of(command: &[String]) -> Option<(PathBuf, Option<PathBuf>)> {
-    match Cli::try_parse_from(command).ok()?.command {
-        Command::Run(run) => Some((run.data, run.images)),
-        _ => None,
-    }
+    Ok(load(benchmark, &run.data, run.images.as_deref()).map_err(|fault| fault.to_string()))
 }
 
 fn load(benchmark: &BenchmarkRuns, root: &Path, images: Option<&Path>) -> Result<HashMap<String, Picture>, Fault> {
@@ -306,14 +294,5 @@ mod tests {
         fs::write(broken.path(), b"\xff\xd8\xff not a picture").unwrap();
         let reason = shrink(&Picture::file("a.jpg", broken.path().to_owned())).unwrap_err();
         assert!(reason.starts_with("corrupt JPEG file"), "{reason}");
-    }
-
-    #[test]
-    fn the_data_of_a_run_stand_in_its_command() {
-        let line = "vila-bench run --model m --tasks pope --data eval --images coco";
-        let command: Vec<String> = line.split(' ').map(str::to_owned).collect();
-        let expected = (PathBuf::from("eval"), Some(PathBuf::from("coco")));
-        assert_eq!(place_of(&command), Some(expected));
-        assert_eq!(place_of(&["vila-bench".to_owned(), "demo".to_owned()]), None);
     }
 }

@@ -12,6 +12,7 @@ use rand::{Rng as _, SeedableRng as _};
 use rand_chacha::ChaCha8Rng;
 
 use super::paired::{Margin, compare_with};
+use super::sample_size::Part;
 use super::uncertainty;
 
 /// Simulated runs of each case.
@@ -361,6 +362,42 @@ fn tests_raise_no_more_false_alarms_than_they_may() {
         require(format!("{design}, false differences"), share(either), 0.0..=allowed);
         require(format!("{design}, false regressions"), share(worse), 0.0..=allowed);
         require(format!("{design}, intervals without 0"), share(outside), 0.0..=0.07);
+    }
+}
+
+/// `explain --rerun`: a benchmark is fixed, part of its pictures is drawn, and the interval is to hold the difference on
+/// all of them.
+#[test]
+fn intervals_of_a_part_hold_the_difference_on_all_questions() {
+    let margin = Margin {
+        worse: 0.0,
+        equivalent: None,
+        alpha: 0.05,
+    };
+    for (pictures, questions, drawn) in [(500, 6, 60), (500, 6, 300), (1000, 1, 200)] {
+        let design = equal("a benchmark", pictures, questions, 0.2);
+        let mut random = ChaCha8Rng::seed_from_u64(17);
+        let base = design.draw(&mut random, 0.7);
+        let flipped = design.draw(&mut random, 0.15);
+        let after: Vec<bool> = base.iter().zip(&flipped).map(|(right, flips)| right != flips).collect();
+        let right = |run: &[bool]| run.iter().filter(|right| **right).count() as f64;
+        let truth = 100.0 * (right(&after) - right(&base)) / base.len() as f64;
+        let mut held = 0_usize;
+        for _ in 0..RUNS {
+            let chosen = rand::seq::index::sample(&mut random, pictures, drawn).into_vec();
+            let samples: Vec<usize> = chosen
+                .iter()
+                .flat_map(|picture| picture * questions..(picture + 1) * questions)
+                .collect();
+            let of = |run: &[bool]| vec![mean(samples.iter().map(|&sample| f64::from(run[sample])))];
+            let clusters: Vec<usize> = (0..samples.len()).map(|sample| sample / questions).collect();
+            let (base, after) = (of(&base), of(&after));
+            let difference = compare_with(&base, &after, &clusters, margin, 9).unwrap();
+            let half = Part::new(&difference, &after, samples.len(), pictures * questions).half_width();
+            held += usize::from((difference.value - truth).abs() <= half);
+        }
+        let what = format!("{drawn} of {pictures} pictures, {questions} questions each");
+        require(what, held as f64 / RUNS as f64, 0.93..=0.975);
     }
 }
 

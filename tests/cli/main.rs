@@ -2,6 +2,7 @@
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 
 mod bad_input;
+mod bad_runs;
 mod bench;
 mod browser;
 #[cfg(feature = "libtorch")]
@@ -24,3 +25,4 @@ mod run;
 mod score;
 #[cfg(feature = "libtorch")]
 mod thirteen_billion;
+mod verify;

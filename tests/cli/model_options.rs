@@ -128,6 +128,11 @@ fn unknown_names_are_told_the_nearest_one() {
         ),
         ("--image-aspect-ratio", "anyres", "known: auto, pad, resize, processor"),
         (
+            "--jpeg-decoder",
+            "zun",
+            "did you mean `zune`? known: libjpeg-turbo, zune",
+        ),
+        (
             "--stop",
             "endtoken",
             "did you mean `end-token`? known: auto, end-token, keyword, keyword-window",
@@ -161,6 +166,7 @@ fn every_option_that_changes_answers_makes_another_run() {
             "image-aspect-ratio was `resize`, is `pad`",
         ),
         ("--stop", "keyword", "stop was `end-token`, is `keyword+cut`"),
+        ("--jpeg-decoder", "zune", "jpeg-decoder was absent, is `zune`"),
     ];
     for (option, value, part) in changes {
         let ran = demo(out.path(), &[&short[..], &[option, value]].concat());

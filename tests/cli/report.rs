@@ -371,6 +371,117 @@ fn a_page_without_pictures_says_so_and_a_broken_one_is_named() {
     assert!(ran.error().contains("elsewhere"), "{}", ran.stderr);
 }
 
+/// A picture of the demo.
+fn demo_picture(n: usize) -> Vec<u8> {
+    let name = format!("pope-demo/pope/val2014/COCO_val2014_00000090000{n}.jpg");
+    std::fs::read(fixtures().join(name)).unwrap()
+}
+
+/// The report on replayed answers to data of the benchmark `task` in `data`: what it says of pictures, and the page.
+fn of_data(task: &str, data: &Path, ids: &[String]) -> (String, String) {
+    let root = tempfile::tempdir().unwrap();
+    let model = root.path().join("m.jsonl");
+    let lines: Vec<String> = ids.iter().map(|id| answer_line(id, "Yes")).collect();
+    std::fs::write(&model, lines.join("\n")).unwrap();
+    let out = root.path().join("runs");
+    let [model, data] = [&model, data].map(|path| path.display().to_string());
+    let args = ["run", "--tasks", task, "--model", &model, "--data", &data, "--out"];
+    let ran = vila_bench(args.into_iter().chain([out.to_str().unwrap()]));
+    assert_eq!(ran.status, 0, "{}", ran.stderr);
+    let page = root.path().join("page");
+    let ran = report(&[&out.join("m")], &page, &[]);
+    assert_eq!(ran.status, 0, "{}", ran.stderr);
+    (ran.stderr, std::fs::read_to_string(page.join("index.html")).unwrap())
+}
+
+#[test]
+fn pictures_in_a_table_of_base64_have_thumbnails() {
+    use base64::Engine as _;
+    let data = tempfile::tempdir().unwrap();
+    let folder = data.path().join("mmbench");
+    std::fs::create_dir(&folder).unwrap();
+    let mut text = "index\tquestion\tA\tB\tanswer\tcategory\timage\tsplit\n".to_owned();
+    for n in 1..=3 {
+        let picture = base64::engine::general_purpose::STANDARD.encode(demo_picture(n));
+        writeln!(text, "{n}\tWhat is it?\tmug\tcat\tA\tobject\t{picture}\tdev").unwrap();
+    }
+    std::fs::write(folder.join("mmbench_dev_20230712.tsv"), text).unwrap();
+    let (said, page) = of_data("mmbench", data.path(), &["1", "2", "3"].map(str::to_owned));
+    assert!(said.contains("3 of 3 pictures, in the page"), "{said}");
+    assert_eq!(page.matches("data:image/jpeg;base64,").count(), 3);
+}
+
+#[test]
+fn pictures_in_parquet_have_thumbnails() {
+    use polars::prelude::*;
+    let data = tempfile::tempdir().unwrap();
+    let folder = data.path().join("POPE/data");
+    std::fs::create_dir_all(&folder).unwrap();
+    let categories = ["random", "popular", "adversarial"];
+    let column = |name: &str, value: &dyn Fn(usize) -> String| {
+        Column::new(name.into(), (1..=3).map(value).collect::<Vec<String>>())
+    };
+    let bytes: Vec<Option<Vec<u8>>> = (1..=3).map(|n| Some(demo_picture(n))).collect();
+    let names: Vec<Option<String>> = vec![None; 3];
+    let fields = [Series::new("bytes".into(), bytes), Series::new("path".into(), names)];
+    let image = StructChunked::from_series("image".into(), 3, fields.iter()).unwrap();
+    let columns = vec![
+        column("question_id", &|n| n.to_string()),
+        column("question", &|_| "Is there a kite in the image?".to_owned()),
+        column("answer", &|_| "yes".to_owned()),
+        column("image_source", &|n| format!("p{n}")),
+        column("category", &|n| categories[n - 1].to_owned()),
+        image.into_series().into_column(),
+    ];
+    let file = std::fs::File::create(folder.join("test-00000-of-00001.parquet")).unwrap();
+    ParquetWriter::new(file)
+        .finish(&mut DataFrame::new(3, columns).unwrap())
+        .unwrap();
+    let ids: Vec<String> = (1..=3).map(|n| format!("{}/p{n}/kite", categories[n - 1])).collect();
+    let (said, page) = of_data("pope", data.path(), &ids);
+    assert!(said.contains("3 of 3 pictures, in the page"), "{said}");
+    assert_eq!(page.matches("data:image/jpeg;base64,").count(), 3);
+}
+
+#[test]
+fn pictures_in_mmes_folders_have_thumbnails() {
+    const SUBTASKS: [(&str, bool); 14] = [
+        ("existence", false),
+        ("count", false),
+        ("position", false),
+        ("color", false),
+        ("posters", true),
+        ("celebrity", true),
+        ("scene", true),
+        ("landmark", true),
+        ("artwork", true),
+        ("OCR", false),
+        ("commonsense_reasoning", false),
+        ("numerical_calculation", false),
+        ("text_translation", false),
+        ("code_reasoning", false),
+    ];
+    let data = tempfile::tempdir().unwrap();
+    let mut ids = Vec::new();
+    for (number, (subtask, nested)) in SUBTASKS.into_iter().enumerate() {
+        let folder = data.path().join("MME/MME_Benchmark_release_version").join(subtask);
+        let (texts, pictures) = if nested {
+            (folder.join("questions_answers_YN"), folder.join("images"))
+        } else {
+            (folder.clone(), folder.clone())
+        };
+        std::fs::create_dir_all(&texts).unwrap();
+        std::fs::create_dir_all(&pictures).unwrap();
+        let questions = "Is it red? Please answer yes or no.\tYes\nIs it blue? Please answer yes or no.\tNo\n";
+        std::fs::write(texts.join("1.txt"), questions).unwrap();
+        std::fs::write(pictures.join("1.jpg"), demo_picture(number % 8 + 1)).unwrap();
+        ids.extend([1, 2].map(|n| format!("{subtask}/1.jpg/{n}")));
+    }
+    let (said, page) = of_data("mme", data.path(), &ids);
+    assert!(said.contains("14 of 14 pictures, in the page"), "{said}");
+    assert!(page.contains("data:image/jpeg;base64,"));
+}
+
 fn find_pictures(folder: &Path) -> Vec<PathBuf> {
     let mut found = Vec::new();
     for entry in std::fs::read_dir(folder).unwrap() {

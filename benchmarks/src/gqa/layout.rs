@@ -102,7 +102,7 @@ pub(super) struct Found {
 pub(super) fn load(source: &DataSource) -> Result<GqaData, DataError> {
     let splits: &[&'static str] = match &source.split {
         None => &DEFAULT_SPLITS,
-        Some(wanted) => match SPLITS.iter().position(|split| split == wanted) {
+        Some(wanted) => match SPLITS.iter().position(|split| *split == whole(wanted)) {
             Some(at) => SPLITS.get(at..=at).unwrap_or_default(),
             None => return Err(UnknownName::new("split of GQA", wanted, &SPLITS).into()),
         },
@@ -145,13 +145,27 @@ pub(super) fn load(source: &DataSource) -> Result<GqaData, DataError> {
     })
 }
 
-/// Refuses an incomplete split that was asked for by the name of the complete one.
+/// The complete split of an incomplete one, which [`assemble`] names by its size.
+fn whole(split: &str) -> &str {
+    match split
+        .strip_prefix(DEFAULT_SPLIT)
+        .and_then(|rest| rest.strip_prefix('-'))
+    {
+        Some(size) if size.parse::<usize>().is_ok() => DEFAULT_SPLIT,
+        _ => split,
+    }
+}
+
+/// Refuses an incomplete split that was asked for by the name of the complete one, or of one of another size.
 fn of_split(data: GqaData, source: &DataSource) -> Result<GqaData, DataError> {
     let found = &data.provenance.split;
     match &source.split {
         Some(wanted) if wanted != found => Err(DataError::Mismatch(format!(
-            "split `{wanted}` of GQA has {DEFAULT_SIZE} questions, `{}` has {} ({}); take the whole file or leave out \
-             `--split`",
+            "split `{wanted}` of GQA has {} questions, `{}` has {} ({}); take the whole file or leave out `--split`",
+            wanted
+                .rsplit_once('-')
+                .and_then(|(_, size)| size.parse().ok())
+                .unwrap_or(DEFAULT_SIZE),
             source.root.display(),
             data.samples.len(),
             data.provenance.layout,

@@ -255,6 +255,33 @@ fn splits_are_called_as_their_tiers() {
     let error = fault("testdev-balanced");
     let expected = "split `testdev-balanced` of GQA has 12578 questions, `ROOT` has 10 (official question file); take";
     assert!(error.starts_with(expected), "{error}");
+    // An incomplete file is found by the name that it gets.
+    let data = load_split(root.path(), Some("testdev-balanced-10")).unwrap();
+    assert_eq!(data.provenance().split, "testdev-balanced-10");
+    let error = fault("testdev-balanced-11");
+    assert!(
+        error.contains("`testdev-balanced-11` of GQA has 11 questions, `ROOT` has 10"),
+        "{error}"
+    );
+}
+
+#[test]
+fn answers_are_compared_in_any_of_the_forms() {
+    let root = tempfile::tempdir().unwrap();
+    official(root.path());
+    let data = load(root.path()).unwrap();
+    let mut answers = golden_answers(&*data);
+    answers.iter_mut().flatten().for_each(|answer| answer.push('-'));
+    let accuracy = |normaliser| {
+        let score = data.score_normalised(&answers, normaliser).unwrap();
+        score.metric("accuracy").unwrap().value.clone().unwrap()
+    };
+    let found: Vec<f64> = data
+        .normalisers()
+        .iter()
+        .map(|normaliser| accuracy(*normaliser))
+        .collect();
+    assert!(found[0] == 0.0 && found[1] > 50.0 && found[2] == 0.0, "{found:?}");
 }
 
 #[test]

@@ -1,27 +1,53 @@
 //! The forms in which answers are compared (`gqa.md`, sections 5 and 8).
 
-use crate::python_text;
 use crate::task::Protocol;
+use crate::vqa_text::Normaliser;
 
-/// What becomes of a model's answer before it is compared.
-pub(super) fn prediction(answer: &str, protocol: Protocol) -> String {
-    match protocol {
-        // LLaVA's `convert_gqa_for_eval.py`; a leading space stays, and is wrong.
-        Protocol::Paper => answer.trim_end_matches('.').to_lowercase(),
-        Protocol::Official | Protocol::LmmsEval | Protocol::VlmEvalKit => reference(answer, protocol),
+/// What becomes of the two sides of a comparison; `None` leaves one as it stands.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Forms {
+    prediction: Option<Normaliser>,
+    reference: Option<Normaliser>,
+}
+
+impl Forms {
+    /// Those of a protocol. LLaVA's `convert_gqa_for_eval.py` leaves a leading space, which is wrong then.
+    pub(super) const fn of(protocol: Protocol) -> Self {
+        match protocol {
+            Protocol::Paper => Self {
+                prediction: Some(Normaliser::GqaLlava),
+                reference: None,
+            },
+            Protocol::Official => Self {
+                prediction: None,
+                reference: None,
+            },
+            Protocol::LmmsEval => Self::both(Normaliser::GqaLmmsEval),
+            Protocol::VlmEvalKit => Self::both(Normaliser::GqaVlmEvalKit),
+        }
+    }
+
+    /// The same on both sides.
+    pub(super) const fn both(normaliser: Normaliser) -> Self {
+        Self {
+            prediction: Some(normaliser),
+            reference: Some(normaliser),
+        }
+    }
+
+    /// What is compared of a model's answer.
+    pub(super) fn prediction(self, answer: &str) -> String {
+        apply(self.prediction, answer)
+    }
+
+    /// What is compared of a right answer.
+    pub(super) fn reference(self, answer: &str) -> String {
+        apply(self.reference, answer)
     }
 }
 
-/// What becomes of a right answer before it is compared.
-pub(super) fn reference(answer: &str, protocol: Protocol) -> String {
-    match protocol {
-        Protocol::Paper | Protocol::Official => answer.to_owned(),
-        Protocol::LmmsEval => {
-            let text = python_text::strip(answer).to_lowercase();
-            text.chars().filter(|c| !c.is_ascii_punctuation()).collect()
-        }
-        Protocol::VlmEvalKit => python_text::strip(answer).to_lowercase(),
-    }
+fn apply(normaliser: Option<Normaliser>, answer: &str) -> String {
+    normaliser.map_or_else(|| answer.to_owned(), |normaliser| normaliser.apply(answer))
 }
 
 #[cfg(test)]
@@ -45,12 +71,14 @@ mod tests {
             ("ΑΣ", ["α\u{3c2}", "ΑΣ", "α\u{3c2}", "α\u{3c2}"]),
         ];
         for (answer, expected) in cases {
-            let found = Protocol::ALL.iter().map(|protocol| prediction(answer, *protocol));
+            let found = Protocol::ALL
+                .iter()
+                .map(|protocol| Forms::of(*protocol).prediction(answer));
             assert_eq!(found.collect::<Vec<_>>(), expected, "{answer}");
         }
         let references = ["T-shirt.", "T-shirt.", "tshirt", "t-shirt."];
         for (protocol, expected) in Protocol::ALL.iter().zip(references) {
-            assert_eq!(reference(" T-shirt.".trim_start(), *protocol), expected);
+            assert_eq!(Forms::of(*protocol).reference(" T-shirt.".trim_start()), expected);
         }
     }
 
@@ -58,9 +86,10 @@ mod tests {
         #[test]
         fn a_converted_answer_stays_as_it_is(answer: String) {
             for protocol in Protocol::ALL {
-                let once = prediction(&answer, *protocol);
+                let forms = Forms::of(*protocol);
+                let once = forms.prediction(&answer);
                 if *protocol != Protocol::LmmsEval {
-                    prop_assert_eq!(prediction(&once, *protocol), once);
+                    prop_assert_eq!(forms.prediction(&once), once);
                 }
             }
         }

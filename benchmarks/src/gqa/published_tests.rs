@@ -3,7 +3,8 @@
 use sha2::{Digest, Sha256};
 
 use super::fixture::{load, texts};
-use super::{DEFAULT_SIZE, DEFAULT_SPLIT, PROMPT_SUFFIX, parse};
+use super::parse::Forms;
+use super::{DEFAULT_SIZE, DEFAULT_SPLIT, PROMPT_SUFFIX};
 use crate::matching::match_predictions;
 use crate::prediction::PredictionFile;
 use crate::reference_data;
@@ -38,7 +39,7 @@ fn llava_15_13b_answers_are_converted_as_llava_converts_them() {
     let hash = |protocol: Protocol| {
         let lines = answers
             .iter()
-            .map(|answer| format!("{}\n", parse::prediction(answer.as_deref().unwrap(), protocol)));
+            .map(|answer| format!("{}\n", Forms::of(protocol).prediction(answer.as_deref().unwrap())));
         format!("{:x}", Sha256::digest(lines.collect::<String>()))
     };
     let expected = [

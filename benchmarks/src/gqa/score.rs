@@ -7,11 +7,11 @@ use std::collections::BTreeMap;
 
 use super::choices::{COMMON, Choices};
 use super::grounding::Grounding;
-use super::{Question, Semantic, Structural, distribution, parse};
+use super::parse::Forms;
+use super::{Question, Semantic, Structural, distribution};
 use crate::error::DataError;
 use crate::metric::{Metric, MetricId, Ratio, SampleScore, Score, Term};
 use crate::python_text;
-use crate::task::Protocol;
 
 /// An answered balanced question.
 #[derive(Debug)]
@@ -34,7 +34,7 @@ pub(super) fn score(
     questions: &[Question],
     grounding: Grounding,
     answers: &[Option<String>],
-    protocol: Protocol,
+    forms: Forms,
 ) -> Result<Score, DataError> {
     if questions.len() != answers.len() {
         let (given, wanted) = (answers.len(), questions.len());
@@ -58,8 +58,8 @@ pub(super) fn score(
         let outcome = Outcome {
             sample: index,
             question,
-            reference: Cow::Owned(parse::reference(reference, protocol)),
-            prediction: Cow::Owned(parse::prediction(answer, protocol)),
+            reference: Cow::Owned(forms.reference(reference)),
+            prediction: Cow::Owned(forms.prediction(answer)),
         };
         samples.push(SampleScore {
             parsed: Some(outcome.prediction.clone().into_owned()),
@@ -69,7 +69,7 @@ pub(super) fn score(
             outcomes.push(outcome);
         }
     }
-    let metrics = metrics(&outcomes, &samples, grounding, protocol);
+    let metrics = metrics(&outcomes, &samples, grounding, forms);
     Ok(Score {
         samples,
         metrics,
@@ -79,7 +79,7 @@ pub(super) fn score(
     })
 }
 
-fn metrics(outcomes: &[Outcome<'_>], samples: &[SampleScore], grounding: Grounding, protocol: Protocol) -> Vec<Metric> {
+fn metrics(outcomes: &[Outcome<'_>], samples: &[SampleScore], grounding: Grounding, forms: Forms) -> Vec<Metric> {
     let typed = outcomes.iter().any(|outcome| outcome.question.types.is_some());
     let none_of_type = if typed || outcomes.is_empty() {
         "no answered question of this type"
@@ -98,8 +98,8 @@ fn metrics(outcomes: &[Outcome<'_>], samples: &[SampleScore], grounding: Groundi
         of_form("accuracy/binary", &|form| form != Structural::Query),
         of_form("accuracy/open", &|form| form == Structural::Query),
         consistency(outcomes, samples),
-        choice("validity", outcomes, protocol, |choices| &choices.valid),
-        choice("plausibility", outcomes, protocol, |choices| &choices.plausible),
+        choice("validity", outcomes, forms, |choices| &choices.valid),
+        choice("plausibility", outcomes, forms, |choices| &choices.plausible),
         percentage("grounding", attention.collect(), grounding.reason()),
         distribution::metric(outcomes),
     ];
@@ -163,10 +163,10 @@ fn consistency(outcomes: &[Outcome<'_>], samples: &[SampleScore]) -> Metric {
 }
 
 /// How many answers are among the candidates.
-fn choice(id: &str, outcomes: &[Outcome<'_>], protocol: Protocol, list: fn(&Choices) -> &Vec<String>) -> Metric {
+fn choice(id: &str, outcomes: &[Outcome<'_>], forms: Forms, list: fn(&Choices) -> &Vec<String>) -> Metric {
     let terms = outcomes.iter().filter_map(|outcome| {
         let choices = outcome.question.choices.as_ref()?;
-        let is = |candidate: &str| parse::reference(candidate, protocol) == outcome.prediction;
+        let is = |candidate: &str| forms.reference(candidate) == outcome.prediction;
         let found = if outcome.question.types.is_some_and(|types| types.common) {
             COMMON.into_iter().any(is)
         } else {
@@ -221,6 +221,7 @@ mod tests {
     use super::*;
     use crate::gqa::fixture::{golden, golden_answers, load, official};
     use crate::gqa::{Entailed, Types};
+    use crate::task::Protocol;
 
     fn question(answer: &str) -> Question {
         Question {
@@ -233,7 +234,7 @@ mod tests {
 
     fn scored(questions: &[Question], answers: &[Option<&str>]) -> Score {
         let answers: Vec<Option<String>> = answers.iter().map(|answer| answer.map(str::to_owned)).collect();
-        score(questions, Grounding::NoAttention, &answers, Protocol::Paper).unwrap()
+        score(questions, Grounding::NoAttention, &answers, Forms::of(Protocol::Paper)).unwrap()
     }
 
     fn value(score: &Score, id: &str) -> Result<f64, String> {
@@ -340,7 +341,15 @@ mod tests {
 
     #[test]
     fn another_number_of_answers_is_an_error() {
-        assert!(score(&[question("a")], Grounding::NoAttention, &[], Protocol::Paper).is_err());
+        assert!(
+            score(
+                &[question("a")],
+                Grounding::NoAttention,
+                &[],
+                Forms::of(Protocol::Paper)
+            )
+            .is_err()
+        );
     }
 
     #[test]
@@ -440,7 +449,7 @@ mod tests {
                 .collect();
             let answers: Vec<Option<String>> = rows.iter().map(|row| ANSWERS[row.3].map(str::to_owned)).collect();
             for protocol in Protocol::ALL {
-                for metric in score(&questions, Grounding::NoAttention, &answers, *protocol).unwrap().metrics {
+                for metric in score(&questions, Grounding::NoAttention, &answers, Forms::of(*protocol)).unwrap().metrics {
                     let sum: Option<f64> = metric.ratios.iter().map(Ratio::value).sum();
                     match metric.value {
                         Ok(value) => prop_assert!((value - sum.unwrap()).abs() < 1e-9, "{}", metric.id),

@@ -12,7 +12,7 @@ use std::path::{Path, PathBuf};
 
 use super::split::Split;
 use super::{Letter, MmBench, MmBenchData, Question, ROTATION, parquet_files, tsv, workbook};
-use crate::benchmark::{Benchmark, Provenance, SourceFile};
+use crate::benchmark::{Benchmark, Provenance, SourceFile, Version};
 use crate::error::DataError;
 use crate::picture::Picture;
 use crate::sample::{Sample, SampleId};
@@ -61,21 +61,7 @@ type Read = fn(&Candidate, &Path, Option<&Path>) -> Result<MmBenchData, DataErro
 /// `dev-en`, else whatever there is.
 pub(super) fn load(source: &DataSource) -> Result<MmBenchData, DataError> {
     let folders = source.folders(MmBench.task().id())?;
-    let layouts: [(Find, Read); 3] = [
-        (tsv::find, tsv::read),
-        (parquet_files::find, parquet_files::read),
-        (workbook::find, workbook::read),
-    ];
-    let mut found: Vec<(Candidate, &Path, Read)> = Vec::new();
-    for folder in &folders {
-        for (find, read) in layouts {
-            found.extend(
-                find(folder)?
-                    .into_iter()
-                    .map(|candidate| (candidate, folder.as_path(), read)),
-            );
-        }
-    }
+    let found = everywhere(&folders)?;
     if found.is_empty() {
         return Err(DataError::NotFound {
             what: "MMBench (the organisers' or VLMEvalKit's TSV, lmms-lab's Parquet files or an upload sheet)"
@@ -104,6 +90,35 @@ pub(super) fn load(source: &DataSource) -> Result<MmBenchData, DataError> {
         )));
     };
     read(candidate, folder, source.images.as_deref())
+}
+
+/// Every release under `source`.
+pub(super) fn versions(source: &DataSource) -> Result<Vec<Version>, DataError> {
+    let folders = source.folders(MmBench.task().id())?;
+    let read = |(candidate, folder, read): &(Candidate, &Path, Read)| -> Version {
+        Ok(Box::new(read(candidate, folder, source.images.as_deref())?))
+    };
+    Ok(everywhere(&folders)?.iter().map(read).collect())
+}
+
+/// All that lies in `folders`, in order of precedence, with its reader.
+fn everywhere(folders: &[PathBuf]) -> Result<Vec<(Candidate, &Path, Read)>, DataError> {
+    let layouts: [(Find, Read); 3] = [
+        (tsv::find, tsv::read),
+        (parquet_files::find, parquet_files::read),
+        (workbook::find, workbook::read),
+    ];
+    let mut found: Vec<(Candidate, &Path, Read)> = Vec::new();
+    for folder in folders {
+        for (find, read) in layouts {
+            found.extend(
+                find(folder)?
+                    .into_iter()
+                    .map(|candidate| (candidate, folder.as_path(), read)),
+            );
+        }
+    }
+    Ok(found)
 }
 
 /// A row of its cells by column. `labelled` says whether the table has a column `answer`.

@@ -9,10 +9,12 @@ use base64::Engine;
 use base64::prelude::BASE64_STANDARD;
 use polars::prelude::*;
 
+use super::MmBench;
 use super::fixture::{ROWS, Row, answers, fault, load, picture, tsv, workbook, write};
-use crate::benchmark::Dataset;
+use crate::benchmark::{Benchmark, Dataset};
 use crate::export::Export;
 use crate::sheet::Sheet;
+use crate::source::DataSource;
 use crate::task::{PromptStyle, Protocol};
 
 fn in_base64(row: &Row) -> String {
@@ -339,4 +341,33 @@ fn answers_must_be_to_the_same_options() {
         error.contains("`prompt` does not ask question 1000007 of split `dev` with its options"),
         "{error}"
     );
+}
+
+#[test]
+fn every_file_is_a_version() {
+    let root = tempfile::tempdir().unwrap();
+    let mmbench = root.path().join("mmbench");
+    write(mmbench.join("mmbench_dev_20230712.tsv"), tsv(&ROWS, true, in_base64));
+    write(mmbench.join("MMBench_DEV_EN.tsv"), tsv(&ROWS, true, by_reference));
+    let upload = mmbench.join("answers_upload/mmbench_dev_20230712/m.xlsx");
+    workbook(upload, &ROWS, &[Some("A"); 7], true);
+    let source = DataSource {
+        root: root.path().to_owned(),
+        images: None,
+        split: None,
+        grades: None,
+    };
+    let versions = MmBench.versions(&source).unwrap();
+    let mut found: Vec<(String, &str)> = versions
+        .iter()
+        .map(|data| data.as_ref().unwrap().provenance())
+        .map(|provenance| (provenance.split.clone(), provenance.layout))
+        .collect();
+    found.sort();
+    let expected = [
+        ("dev", "TSV"),
+        ("dev", "upload sheet without pictures"),
+        ("dev-en", "TSV"),
+    ];
+    assert_eq!(found, expected.map(|(split, layout)| (split.to_owned(), layout)));
 }

@@ -17,7 +17,7 @@ use serde::Deserialize;
 
 use super::truth::{Truth, text_stem};
 use super::{ALL, Mme, MmeData, Question, RELEASE_SUFFIX, SUFFIX, Subtask, parquet_files, tsv_file};
-use crate::benchmark::{Benchmark, Provenance, SourceFile};
+use crate::benchmark::{Benchmark, Dataset, Provenance, SourceFile, Version};
 use crate::error::DataError;
 use crate::jsonl::{self, Record};
 use crate::picture::{Picture, PictureError};
@@ -93,6 +93,20 @@ pub(super) fn load(source: &DataSource) -> Result<MmeData, DataError> {
     }
 }
 
+/// The labels of every release under `source`: each place of official files, Parquet, TSV.
+pub(super) fn versions(source: &DataSource) -> Result<Vec<Version>, DataError> {
+    let images = source.images.as_deref();
+    let mut found = Vec::new();
+    for folder in source.folders(Mme.task().id())? {
+        let of_truth = |truth: Result<Truth, DataError>| of_truth(truth?, &folder, images);
+        found.extend(Truth::everywhere(&folder).into_iter().map(of_truth));
+        found.extend(parquet_files::lmms_lab(&folder, images).transpose());
+        found.extend(tsv_file::vlmevalkit(&folder, images).transpose());
+    }
+    let boxed = |data: Result<MmeData, DataError>| data.map(|data| -> Box<dyn Dataset> { Box::new(data) });
+    Ok(found.into_iter().map(boxed).collect())
+}
+
 fn of_split(data: MmeData, source: &DataSource) -> Result<MmeData, DataError> {
     let found = &data.provenance.split;
     let Some(wanted) = source.split.as_ref().filter(|wanted| *wanted != found) else {
@@ -155,9 +169,11 @@ fn llava(folder: &Path, images: Option<&Path>) -> Result<Option<MmeData>, DataEr
 
 /// The release or the evaluation tool's files alone; `None` where neither is in `folder`.
 fn official(folder: &Path, images: Option<&Path>) -> Result<Option<MmeData>, DataError> {
-    let Some(truth) = Truth::read(folder)? else {
-        return Ok(None);
-    };
+    let truth = Truth::read(folder)?;
+    truth.map(|truth| of_truth(truth, folder, images)).transpose()
+}
+
+fn of_truth(truth: Truth, folder: &Path, images: Option<&Path>) -> Result<MmeData, DataError> {
     let mut pictures = PictureFolders::new(folder, &PICTURE_FOLDERS, images);
     let rows = truth.rows.into_iter().map(|row| Row {
         place: (row.place.0, format!("line {}", row.place.1)),
@@ -169,7 +185,7 @@ fn official(folder: &Path, images: Option<&Path>) -> Result<Option<MmeData>, Dat
         positive: Some(row.positive),
     });
     let rows = rows.collect();
-    assemble(rows, truth.layout, truth.files, pictures.folders(), folder).map(Some)
+    assemble(rows, truth.layout, truth.files, pictures.folders(), folder)
 }
 
 /// The official labels as LLaVA's converter looks them up.

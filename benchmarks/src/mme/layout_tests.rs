@@ -414,3 +414,19 @@ fn a_right_answer_file_earns_everything() {
         assert_eq!((value("cognition"), value("total")), (Ok(800.0), Ok(2800.0)));
     }
 }
+
+#[test]
+fn every_place_of_labels_is_a_version() {
+    let root = tempfile::tempdir().unwrap();
+    let mme = root.path().join("mme");
+    llava_questions(&mme);
+    release(&mme.join(RELEASE), false);
+    tool(&mme.join(TOOL));
+    replace(&mme.join(TOOL).join("count.txt"), "\tYes", "\tNo");
+    let versions = Mme.versions(&source(root.path())).unwrap();
+    let layouts: Vec<&str> = versions
+        .iter()
+        .map(|data| data.as_ref().unwrap().provenance().layout)
+        .collect();
+    assert_eq!(layouts, ["official release", "evaluation tool's files"]);
+}

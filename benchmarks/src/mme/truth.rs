@@ -57,6 +57,13 @@ impl Truth {
         }
     }
 
+    /// Those of every place in `folder`, which may hold several releases.
+    pub(super) fn everywhere(folder: &Path) -> Vec<Result<Self, DataError>> {
+        let releases = RELEASE_FOLDERS.iter().map(|sub| release_at(&folder.join(sub)));
+        let tools = TOOL_FOLDERS.iter().map(|sub| tool_at(&folder.join(sub)));
+        releases.chain(tools).filter_map(Result::transpose).collect()
+    }
+
     /// Where [`read`](Self::read) looks.
     pub(super) fn searched(folder: &Path) -> Vec<PathBuf> {
         let [release, _] = RELEASE_FOLDERS;
@@ -76,21 +83,20 @@ pub(super) fn text_stem(picture: &str) -> &str {
 }
 
 fn release(folder: &Path) -> Result<Option<Truth>, DataError> {
-    for sub in RELEASE_FOLDERS {
-        let base = folder.join(sub);
-        let mut truth = Truth {
-            layout: "official release",
-            rows: Vec::with_capacity(super::ALL),
-            files: Vec::new(),
-        };
-        for subtask in Subtask::all() {
-            add_release_subtask(&base.join(subtask.id()), subtask, &mut truth)?;
-        }
-        if !truth.rows.is_empty() {
-            return Ok(Some(truth));
-        }
+    let mut places = RELEASE_FOLDERS.iter().map(|sub| release_at(&folder.join(sub)));
+    places.find_map(Result::transpose).transpose()
+}
+
+fn release_at(base: &Path) -> Result<Option<Truth>, DataError> {
+    let mut truth = Truth {
+        layout: "official release",
+        rows: Vec::with_capacity(super::ALL),
+        files: Vec::new(),
+    };
+    for subtask in Subtask::all() {
+        add_release_subtask(&base.join(subtask.id()), subtask, &mut truth)?;
     }
-    Ok(None)
+    Ok((!truth.rows.is_empty()).then_some(truth))
 }
 
 fn add_release_subtask(folder: &Path, subtask: Subtask, truth: &mut Truth) -> Result<(), DataError> {
@@ -136,31 +142,32 @@ fn add_release_subtask(folder: &Path, subtask: Subtask, truth: &mut Truth) -> Re
 }
 
 fn tool(folder: &Path) -> Result<Option<Truth>, DataError> {
-    for sub in TOOL_FOLDERS {
-        let base = folder.join(sub);
-        let path = |subtask: Subtask| base.join(format!("{}.txt", subtask.id()));
-        if !Subtask::all().any(|subtask| path(subtask).is_file()) {
-            continue;
-        }
-        let mut truth = Truth {
-            layout: "evaluation tool's files",
-            rows: Vec::with_capacity(super::ALL),
-            files: Vec::new(),
-        };
-        for subtask in Subtask::all() {
-            let path = path(subtask);
-            if !path.is_file() {
-                return Err(DataError::NotFound {
-                    what: format!("MME's subtask {}", subtask.id()),
-                    searched: vec![path],
-                    remedy: "the totals are over all fourteen; unpack the evaluation zip of MME again".to_owned(),
-                });
-            }
-            add_tool_file(&path, subtask, &mut truth)?;
-        }
-        return Ok(Some(truth));
+    let mut places = TOOL_FOLDERS.iter().map(|sub| tool_at(&folder.join(sub)));
+    places.find_map(Result::transpose).transpose()
+}
+
+fn tool_at(base: &Path) -> Result<Option<Truth>, DataError> {
+    let path = |subtask: Subtask| base.join(format!("{}.txt", subtask.id()));
+    if !Subtask::all().any(|subtask| path(subtask).is_file()) {
+        return Ok(None);
     }
-    Ok(None)
+    let mut truth = Truth {
+        layout: "evaluation tool's files",
+        rows: Vec::with_capacity(super::ALL),
+        files: Vec::new(),
+    };
+    for subtask in Subtask::all() {
+        let path = path(subtask);
+        if !path.is_file() {
+            return Err(DataError::NotFound {
+                what: format!("MME's subtask {}", subtask.id()),
+                searched: vec![path],
+                remedy: "the totals are over all fourteen; unpack the evaluation zip of MME again".to_owned(),
+            });
+        }
+        add_tool_file(&path, subtask, &mut truth)?;
+    }
+    Ok(Some(truth))
 }
 
 fn add_tool_file(path: &Path, subtask: Subtask, truth: &mut Truth) -> Result<(), DataError> {

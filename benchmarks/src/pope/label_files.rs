@@ -1,7 +1,7 @@
 //! POPE from JSON Lines: the official label files, alone or with LLaVA's question file.
 
 use std::collections::HashMap;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use serde::Deserialize;
@@ -96,9 +96,17 @@ pub(super) fn llava(folder: &Path, images: Option<&Path>) -> Result<Option<PopeD
 
 /// The label files alone; `None` where none is in `folder`.
 pub(super) fn official(folder: &Path, images: Option<&Path>) -> Result<Option<PopeData>, DataError> {
-    let Some(labels) = Labels::read(folder)? else {
-        return Ok(None);
-    };
+    let labels = Labels::read(folder)?;
+    labels.map(|labels| of_labels(labels, folder, images)).transpose()
+}
+
+/// The label files of every place in `folder`, which may hold several releases.
+pub(super) fn official_everywhere(folder: &Path, images: Option<&Path>) -> Vec<Result<PopeData, DataError>> {
+    let read = |paths| of_labels(Labels::read_at(paths)?, folder, images);
+    Labels::places(folder).map(read).collect()
+}
+
+fn of_labels(labels: Labels, folder: &Path, images: Option<&Path>) -> Result<PopeData, DataError> {
     let mut pictures = PictureFolders::new(folder, &PICTURE_FOLDERS, images);
     let mut rows = Vec::new();
     for file in &labels.files {
@@ -122,7 +130,6 @@ pub(super) fn official(folder: &Path, images: Option<&Path>) -> Result<Option<Po
         labels.into_files().collect(),
         pictures.folders(),
     )
-    .map(Some)
 }
 
 /// The three official label files.
@@ -139,16 +146,22 @@ struct LabelFile {
 }
 
 impl Labels {
-    /// `None` where no label file lies in any of the places.
+    /// Those of the first place; `None` where no label file lies in any.
     fn read(folder: &Path) -> Result<Option<Self>, DataError> {
-        let paths = |sub: &str| {
+        Self::places(folder).next().map(Self::read_at).transpose()
+    }
+
+    /// The places in `folder` where some label file lies.
+    fn places(folder: &Path) -> impl Iterator<Item = [(Category, PathBuf); 3]> {
+        let paths = move |sub: &&str| {
             let place = folder.join(sub);
             Category::ALL.map(|category| (category, place.join(format!("coco_pope_{}.json", category.id()))))
         };
-        let mut places = LABEL_FOLDERS.iter().map(|sub| paths(sub));
-        let Some(paths) = places.find(|paths| paths.iter().any(|(_, path)| path.is_file())) else {
-            return Ok(None);
-        };
+        let places = LABEL_FOLDERS.iter().map(paths);
+        places.filter(|paths| paths.iter().any(|(_, path)| path.is_file()))
+    }
+
+    fn read_at(paths: [(Category, PathBuf); 3]) -> Result<Self, DataError> {
         let mut files = Vec::with_capacity(paths.len());
         let mut index = HashMap::new();
         for (category, path) in paths {
@@ -178,7 +191,7 @@ impl Labels {
                 lines,
             });
         }
-        Ok(Some(Self { files, index }))
+        Ok(Self { files, index })
     }
 
     fn of(&self, category: Category, image: &str, question: &str) -> Option<bool> {

@@ -13,7 +13,7 @@ use std::sync::Arc;
 
 use super::label_files::LLAVA_QUESTIONS;
 use super::{Category, Pope, PopeData, Question, QuestionIds, label_files, object, parquet_files, tsv_file};
-use crate::benchmark::{Benchmark, Provenance, SourceFile};
+use crate::benchmark::{Benchmark, Dataset, Provenance, SourceFile, Version};
 use crate::error::DataError;
 use crate::picture::Picture;
 use crate::sample::{Sample, SampleId};
@@ -82,6 +82,19 @@ pub(super) fn load(source: &DataSource) -> Result<PopeData, DataError> {
         searched: folders,
         remedy: Pope.data_hint().to_owned(),
     })
+}
+
+/// The labels of every release under `source`: each place of label files, Parquet, TSV.
+pub(super) fn versions(source: &DataSource) -> Result<Vec<Version>, DataError> {
+    let images = source.images.as_deref();
+    let mut found = Vec::new();
+    for folder in source.folders(Pope.task().id())? {
+        found.extend(label_files::official_everywhere(&folder, images));
+        found.extend(parquet_files::lmms_lab(&folder, images).transpose());
+        found.extend(tsv_file::vlmevalkit(&folder, images).transpose());
+    }
+    let boxed = |data: Result<PopeData, DataError>| data.map(|data| -> Box<dyn Dataset> { Box::new(data) });
+    Ok(found.into_iter().map(boxed).collect())
 }
 
 /// Makes the dataset of rows in the order of the source.

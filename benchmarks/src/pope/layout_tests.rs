@@ -292,3 +292,32 @@ fn ids_that_start_again_in_each_category_are_refused() {
     let error = answers(&*data, &[serde_json::json!({"question_id": 262_148_000, "text": "No"})]).unwrap_err();
     assert!(error.contains("it belongs to another benchmark or split"), "{error}");
 }
+
+#[test]
+fn every_place_of_labels_is_a_version() {
+    let root = tempfile::tempdir().unwrap();
+    labels(&root.path().join("pope/coco"));
+    labels(&root.path().join("pope/output/coco"));
+    llava_questions(&root.path().join("pope"));
+    let other = root.path().join("pope/output/coco/coco_pope_random.json");
+    let flipped = fs::read_to_string(&other).unwrap().replacen("\"yes\"", "\"no\"", 1);
+    write(other, flipped);
+    let versions = Pope.versions(&source(root.path())).unwrap();
+    let yes = |data: &dyn crate::Dataset| {
+        let references = data.samples().iter().map(|sample| sample.reference.as_deref());
+        references.filter(|reference| *reference == Some("yes")).count()
+    };
+    let found: Vec<usize> = versions
+        .iter()
+        .map(|data| yes(data.as_ref().unwrap().as_ref()))
+        .collect();
+    assert_eq!(found, [3, 2]);
+    fs::remove_file(root.path().join("pope/output/coco/coco_pope_popular.json")).unwrap();
+    let versions = Pope.versions(&source(root.path())).unwrap();
+    let faults: Vec<Option<String>> = versions
+        .into_iter()
+        .map(|version| version.err().map(|error| error.to_string()))
+        .collect();
+    assert_eq!(faults[0], None);
+    assert!(faults[1].as_ref().unwrap().contains("popular label file"), "{faults:?}");
+}

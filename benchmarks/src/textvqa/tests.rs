@@ -441,4 +441,10 @@ fn the_kit_keeps_a_stop_behind_a_digit() {
     let accuracy = |protocol| data.score(&answers, protocol).unwrap().metrics[0].value.clone();
     assert_eq!(accuracy(Protocol::Paper), Ok(100.0));
     assert_eq!(accuracy(Protocol::VlmEvalKit), Ok(0.0));
+    let forms = data.normalisers().iter().map(|normaliser| {
+        let score = data.score_normalised(&answers, *normaliser).unwrap();
+        score.metrics[0].value.clone().unwrap()
+    });
+    let expected = [100.0, 100.0, 0.0, 100.0, 0.0, 100.0];
+    assert_eq!(forms.collect::<Vec<_>>(), expected, "{:?}", data.normalisers());
 }

@@ -9,6 +9,7 @@ use image::codecs::bmp::BmpDecoder;
 use image::codecs::webp::WebPDecoder;
 use image::{ColorType, ImageDecoder};
 
+use crate::picture::jpeg::JpegDecoder;
 use crate::picture::{gif, jpeg, png};
 
 /// The largest picture, in pixels: above this Pillow raises `DecompressionBombError`.
@@ -44,8 +45,17 @@ pub struct RgbPicture {
 /// Any other format, a corrupt or truncated file, more than [`MAX_PIXELS`] pixels (told from the header, before
 /// memory is taken).
 pub fn decode(bytes: &[u8]) -> Result<RgbPicture, PictureFault> {
+    decode_with(bytes, JpegDecoder::default())
+}
+
+/// As [`decode`], JPEG files by another program's rule.
+///
+/// # Errors
+///
+/// As [`decode`].
+pub fn decode_with(bytes: &[u8], decoder: JpegDecoder) -> Result<RgbPicture, PictureFault> {
     match bytes {
-        [0xff, 0xd8, 0xff, ..] => jpeg::decode(bytes),
+        _ if is_jpeg(bytes) => jpeg::decode(bytes, decoder),
         [0x89, b'P', b'N', b'G', b'\r', b'\n', 0x1a, b'\n', ..] => png::decode(bytes),
         [b'G', b'I', b'F', b'8', b'7' | b'9', b'a', ..] => gif::decode(bytes),
         [b'B', b'M', ..] => bmp(bytes),
@@ -55,6 +65,11 @@ pub fn decode(bytes: &[u8]) -> Result<RgbPicture, PictureFault> {
             "unknown picture format: not a JPEG, PNG, GIF, BMP or WebP file".into(),
         )),
     }
+}
+
+/// Whether a file calls itself a JPEG.
+pub const fn is_jpeg(bytes: &[u8]) -> bool {
+    matches!(bytes, [0xff, 0xd8, 0xff, ..])
 }
 
 /// Holds the size that a header states against Pillow's limit.

@@ -4,18 +4,72 @@
 
 use std::any::Any;
 use std::cell::Cell;
-use std::io::{self, BufRead, Read};
+use std::io::{self, BufRead, Cursor, Read};
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::str::FromStr;
 
+use image::{DynamicImage, ImageDecoder as _};
 use mozjpeg::{ColorSpace, Decompress};
 
+use crate::names::UnknownName;
 use crate::picture::decode::{PictureFault, RgbPicture, checked_size};
 
 /// Bytes taken for a picture before its first row is there, at most.
 const RESERVED: usize = 16 << 20;
 
+/// Whose rounding a decoded JPEG file has: the standard leaves the inverse transform and the upsampling of colour open.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum JpegDecoder {
+    /// libjpeg-turbo: Pillow's, and so the references'.
+    #[default]
+    LibjpegTurbo,
+    /// `zune-jpeg`, behind the `image` crate: what a program in Rust sees.
+    Zune,
+}
+
+impl JpegDecoder {
+    /// All decoders.
+    pub const ALL: [Self; 2] = [Self::LibjpegTurbo, Self::Zune];
+
+    /// Its name on the command line and in manifests.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::LibjpegTurbo => "libjpeg-turbo",
+            Self::Zune => "zune",
+        }
+    }
+}
+
+impl FromStr for JpegDecoder {
+    type Err = UnknownName;
+
+    fn from_str(text: &str) -> Result<Self, UnknownName> {
+        let found = Self::ALL.into_iter().find(|decoder| decoder.name() == text);
+        found.ok_or_else(|| UnknownName::new("JPEG decoder", text, Self::ALL.map(Self::name)))
+    }
+}
+
 /// Decodes a JPEG file.
-pub(crate) fn decode(bytes: &[u8]) -> Result<RgbPicture, PictureFault> {
+pub(crate) fn decode(bytes: &[u8], decoder: JpegDecoder) -> Result<RgbPicture, PictureFault> {
+    match decoder {
+        JpegDecoder::LibjpegTurbo => libjpeg_turbo(bytes),
+        JpegDecoder::Zune => zune(bytes),
+    }
+}
+
+fn zune(bytes: &[u8]) -> Result<RgbPicture, PictureFault> {
+    let decoder = image::codecs::jpeg::JpegDecoder::new(Cursor::new(bytes)).map_err(corrupt)?;
+    let (width, height) = decoder.dimensions();
+    let (width, height) = checked_size(width, height)?;
+    let decoded = DynamicImage::from_decoder(decoder).map_err(corrupt)?;
+    Ok(RgbPicture {
+        width,
+        height,
+        data: decoded.into_rgb8().into_raw(),
+    })
+}
+
+fn libjpeg_turbo(bytes: &[u8]) -> Result<RgbPicture, PictureFault> {
     // mozjpeg reports libjpeg's fatal errors by unwinding, and only so (`resume_unwind`: the panic hook stays
     // silent). Nothing that the closure owns outlives it.
     catch_unwind(AssertUnwindSafe(|| decompress(bytes)))
@@ -132,7 +186,29 @@ mod tests {
     #[test]
     fn libjpegs_own_words_come_through() {
         let arithmetic = b"\xff\xd8\xff\xc0\0\x0b\x08\0\x08\0\x08\x09\x01\x11\0";
-        let fault = decode(arithmetic).unwrap_err().to_string();
+        let fault = libjpeg_turbo(arithmetic).unwrap_err().to_string();
         assert_eq!(fault, "corrupt JPEG file: Bogus marker length");
+    }
+
+    #[test]
+    fn the_decoders_see_one_picture_and_round_it_apart() {
+        let folder = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/pictures");
+        let read = |name: &str, decoder| decode(&std::fs::read(folder.join(name)).unwrap(), decoder).unwrap();
+        for name in ["420-large.jpg", "grey.jpg", "444-q90.jpg"] {
+            let [ours, other] = JpegDecoder::ALL.map(|decoder| read(name, decoder));
+            assert_eq!((ours.width, ours.height), (other.width, other.height), "{name}");
+            let apart = ours.data.iter().zip(&other.data).map(|(a, b)| a.abs_diff(*b));
+            assert!(apart.clone().max().unwrap() < 40, "{name}: {:?}", apart.max());
+        }
+        let large = JpegDecoder::ALL.map(|decoder| read("420-large.jpg", decoder));
+        assert_ne!(large[0], large[1]);
+        assert_eq!("zune".parse(), Ok(JpegDecoder::Zune));
+        assert!(
+            "turbo"
+                .parse::<JpegDecoder>()
+                .unwrap_err()
+                .to_string()
+                .contains("libjpeg-turbo")
+        );
     }
 }

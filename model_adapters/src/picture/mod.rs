@@ -11,7 +11,8 @@ mod resample;
 #[cfg(target_arch = "x86_64")]
 mod resample_avx2;
 
-pub use decode::{MAX_PIXELS, PictureFault, RgbPicture, decode};
+pub use decode::{MAX_PIXELS, PictureFault, RgbPicture, decode, decode_with, is_jpeg};
+pub use jpeg::JpegDecoder;
 pub use preprocess::{Geometry, Preprocess};
 pub use processor::{Processor, ProcessorClass, Resize, UnsupportedSetting};
 pub use resample::resize_bicubic;

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 
 use crate::checkpoint::Checkpoint;
-use crate::picture::{self, Geometry, Preprocess};
+use crate::picture::{self, Geometry, JpegDecoder, Preprocess};
 use crate::profile::Profile;
 use crate::request::{
     Adapter, AdapterError, Answer, EncodedPicture, Generated, PromptPart, Request, SampleFailure, Script,
@@ -43,6 +43,8 @@ pub struct RunnerSettings {
     pub template: Option<ConvTemplate>,
     /// What happens to a picture before the processor; `None` leaves it to the checkpoint and the profile.
     pub geometry: Option<Geometry>,
+    /// Whose rounding decoded JPEG files have.
+    pub jpeg_decoder: JpegDecoder,
     /// Where answers end.
     pub stop: StopRule,
     /// How weight matrices are kept; `None` decides by dtype and free memory. No answer depends on it.
@@ -62,6 +64,7 @@ impl RunnerSettings {
             profile: None,
             template: None,
             geometry: None,
+            jpeg_decoder: JpegDecoder::default(),
             stop: StopRule::Auto,
             keep: None,
             threads: None,
@@ -83,6 +86,9 @@ impl RunnerSettings {
             ),
             ("stop", self.stop.ending(profile, script).id().to_owned()),
         ];
+        if self.jpeg_decoder != JpegDecoder::default() {
+            identity.push(("jpeg-decoder", self.jpeg_decoder.name().to_owned()));
+        }
         if self.batching.exactness == Exactness::Fast {
             identity.push(("exactness", "fast".to_owned()));
         }
@@ -180,6 +186,8 @@ pub struct Sight {
     profile: Profile,
     /// Wins over the checkpoint's and the profile's.
     geometry: Option<Geometry>,
+    /// Of JPEG files.
+    pub decoder: JpegDecoder,
 }
 
 impl Sight {
@@ -242,6 +250,7 @@ impl VilaAdapter {
                 configured: checkpoint.preprocess.clone(),
                 profile,
                 geometry: settings.geometry,
+                decoder: settings.jpeg_decoder,
             },
             batching: settings.batching,
             learned: Learned::default(),

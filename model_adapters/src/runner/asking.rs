@@ -135,7 +135,9 @@ impl<'a> Asking<'a> {
         let (script, pictures) = (first.script, keys(&first));
         let preprocess = self.sight.of(script);
         let ordered = Message::unchecked(&first).pictures;
-        let ordered = ordered.iter().map(|picture| self.threads.order(picture, &preprocess));
+        let ordered = ordered
+            .iter()
+            .map(|picture| self.threads.order(picture, &preprocess, self.sight.decoder));
         let ordered = ordered.collect();
         let mut group = vec![first];
         while let Some(next) = requests.next_if(|next| next.script == script && keys(next) == pictures) {

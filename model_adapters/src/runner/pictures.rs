@@ -8,11 +8,11 @@ use std::thread::JoinHandle;
 
 use sha2::{Digest as _, Sha256};
 
-use crate::picture::{self, Preprocess};
+use crate::picture::{self, JpegDecoder, Preprocess};
 use crate::request::EncodedPicture;
 use crate::work::{Span, Stage};
 
-/// SHA-256 of a picture file's bytes and of the preprocessing: equal where the tower sees the same pixels.
+/// SHA-256 of a picture file's bytes, of the decoder and of the preprocessing: equal where the tower sees the same pixels.
 pub type ContentHash = [u8; 32];
 
 /// A picture ready for the tower.
@@ -32,6 +32,7 @@ pub type Awaited = Receiver<Result<ReadyPicture, String>>;
 struct Job {
     picture: EncodedPicture,
     preprocess: Arc<Preprocess>,
+    decoder: JpegDecoder,
     answer: Sender<Result<ReadyPicture, String>>,
 }
 
@@ -54,7 +55,7 @@ impl PictureThreads {
                     let job = queue.lock().unwrap_or_else(PoisonError::into_inner).recv();
                     let Ok(job) = job else { break };
                     // Nobody waits any more where a run was stopped.
-                    let _sent = job.answer.send(make_ready(&job.picture, &job.preprocess));
+                    let _sent = job.answer.send(make_ready(&job.picture, &job.preprocess, job.decoder));
                 }
             })
         };
@@ -65,13 +66,14 @@ impl PictureThreads {
     }
 
     /// Asks for one more picture.
-    pub fn order(&self, picture: &EncodedPicture, preprocess: &Arc<Preprocess>) -> Awaited {
+    pub fn order(&self, picture: &EncodedPicture, preprocess: &Arc<Preprocess>, decoder: JpegDecoder) -> Awaited {
         let (answer, awaited) = channel();
         if let Some(jobs) = &self.jobs {
             // Where all threads are gone, the asker sees a closed channel.
             let _sent = jobs.send(Job {
                 picture: picture.clone(),
                 preprocess: Arc::clone(preprocess),
+                decoder,
                 answer,
             });
         }
@@ -88,12 +90,12 @@ impl Drop for PictureThreads {
     }
 }
 
-fn make_ready(picture: &EncodedPicture, preprocess: &Preprocess) -> Result<ReadyPicture, String> {
+fn make_ready(picture: &EncodedPicture, preprocess: &Preprocess, decoder: JpegDecoder) -> Result<ReadyPicture, String> {
     let (read, reading) = Span::of(Stage::Decode, || {
         let bytes = (picture.read)()?;
-        let decoded = picture::decode(&bytes);
+        let decoded = picture::decode_with(&bytes, decoder);
         let hash = Sha256::new()
-            .chain_update(format!("{preprocess:?}"))
+            .chain_update(format!("{decoder:?}{preprocess:?}"))
             .chain_update(&bytes);
         Ok::<_, String>((hash.finalize().into(), decoded))
     });
