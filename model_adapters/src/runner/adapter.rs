@@ -372,15 +372,19 @@ impl Adapter for VilaAdapter {
         if learns {
             self.learned.rows = size.learned();
         }
-        outcome?;
-        if batching.trace {
-            self.report.rates = self.model.llama().rates(&self.report.work, &self.report.spent)?;
-        }
-        Ok(())
+        outcome.map_err(AdapterError::from)
     }
 
     fn report(&self) -> Option<Report> {
-        Some(self.report)
+        // Measured here, behind the last answer: no part of the time that answering took.
+        let measured = self.batching.trace.then(|| {
+            let rates = self.model.llama().rates(&self.report.work, &self.report.spent);
+            rates.ok().flatten()
+        });
+        Some(Report {
+            rates: measured.flatten(),
+            ..self.report
+        })
     }
 
     fn spans(&self) -> &[Span] {
