@@ -74,6 +74,11 @@ impl Decoder {
         })
     }
 
+    /// The matrix of the head, `[V, H]`.
+    pub const fn head(&self) -> &Tensor {
+        self.head.weight()
+    }
+
     /// The logits `[n, V]` of the positions that are learnt. `inputs`, `[B · L]`, are rows of the embedding or, above
     /// them, rows of `pictures`, `[m, H]`.
     pub fn forward(

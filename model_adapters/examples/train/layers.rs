@@ -56,6 +56,11 @@ impl Linear {
         Ok(self)
     }
 
+    /// `[outputs, inputs]`
+    pub const fn weight(&self) -> &Tensor {
+        &self.weight
+    }
+
     /// `[.., inputs]` to `[.., outputs]`.
     pub fn forward(&self, x: &Tensor) -> Result<Tensor, Box<dyn Error>> {
         Ok(x.f_linear(&self.weight, self.bias.as_ref())?)

@@ -8,6 +8,7 @@ use crate::batch::Batch;
 use crate::decoder::{Decoder, Places};
 use crate::parameters::Parameters;
 use crate::places::{PlaceWords, Words};
+use crate::plan::Objective;
 use crate::projector::Projector;
 use crate::sizes::Sizes;
 use crate::tower::Tower;
@@ -58,8 +59,19 @@ impl Model {
     }
 
     /// The loss of the words at the places of the pictures in `patches`, and which places were foreseen whole.
-    pub fn words_loss(&self, patches: &Tensor, words: &[&Words]) -> Result<(Tensor, Tensor), Box<dyn Error>> {
-        self.words.loss(&self.tower.forward(patches)?, words)
+    /// They are told from the tower's tokens or, for [`Objective::Rows`], from the projector's rows.
+    pub fn words_loss(
+        &self,
+        objective: Objective,
+        patches: &Tensor,
+        words: &[&Words],
+    ) -> Result<(Tensor, Tensor), Box<dyn Error>> {
+        let features = self.tower.forward(patches)?;
+        if objective == Objective::Rows {
+            let rows = self.projector.row_by_row(&self.projector.forward(&features)?)?;
+            return self.words.loss_of_rows(&rows, self.decoder.head(), words);
+        }
+        self.words.loss(&features, words)
     }
 
     /// The sum of the losses of all tokens that `batch` teaches, and which of them were foreseen (`[n]`, bool).

@@ -39,12 +39,12 @@ impl Passes<'_> {
     /// Runs the samples of a step.
     pub fn run(&self, objective: Objective, draws: &[Draw<'_>]) -> Result<Passed, Box<dyn Error>> {
         match objective {
-            Objective::Words => self.words(draws),
+            Objective::Words | Objective::Rows => self.words(objective, draws),
             Objective::Answers => self.answers(draws),
         }
     }
 
-    fn words(&self, draws: &[Draw<'_>]) -> Result<Passed, Box<dyn Error>> {
+    fn words(&self, objective: Objective, draws: &[Draw<'_>]) -> Result<Passed, Box<dyn Error>> {
         let seen = draws.iter().filter(|draw| draw.sample.pictures.len() == 1);
         let seen: Vec<(usize, &Words)> = seen.map(|draw| (draw.sample.pictures[0], &draw.sample.words)).collect();
         let mut passed = Passed::default();
@@ -52,7 +52,7 @@ impl Passes<'_> {
             let rows: Vec<usize> = together.iter().map(|(row, _)| *row).collect();
             let words: Vec<&Words> = together.iter().map(|(_, words)| *words).collect();
             if let Some(patches) = patches(&rows, self.pictures, &self.model.sizes)? {
-                let (loss, foreseen) = self.model.words_loss(&patches, &words)?;
+                let (loss, foreseen) = self.model.words_loss(objective, &patches, &words)?;
                 let places = (seen.len() * words[0].len()) as f64;
                 passed.loss += learn(&loss, places)?;
                 passed.foreseen += foreseen.f_sum(tch::Kind::Float)?.f_double_value(&[])? / places;

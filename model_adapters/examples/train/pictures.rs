@@ -103,3 +103,21 @@ pub fn in_patches(planes: &[f32], side: usize, patch: usize) -> Vec<f32> {
     }
     patches
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn patches_are_what_a_convolution_multiplies() {
+        let side = 4;
+        let planes: Vec<f32> = (0..3 * side * side).map(|number| number as f32).collect();
+        let patches = in_patches(&planes, side, 2);
+        // The patch to the right of the first: channel by channel, row by row.
+        assert_eq!(
+            patches[12..24],
+            [2., 3., 6., 7., 18., 19., 22., 23., 34., 35., 38., 39.]
+        );
+        assert_eq!(patches.len(), planes.len());
+    }
+}

@@ -69,6 +69,8 @@ pub fn words(record: &Record, tokenizer: &Tokenizer) -> Result<Words, Box<dyn Er
 #[derive(Debug)]
 pub struct PlaceWords {
     head: Linear,
+    /// `[V]`, for the decoder's head, which has none.
+    bias: Tensor,
     vocabulary: i64,
 }
 
@@ -79,6 +81,7 @@ impl PlaceWords {
         Ok(Self {
             head: Linear::with_bias(parameters, Part::Words, "head", [width, vocabulary], 0.5, Stored::Whole)?
                 .biased(RARE)?,
+            bias: parameters.vector(Part::Words, "rows.bias", vocabulary, RARE)?,
             vocabulary: vocabulary as i64,
         })
     }
@@ -86,15 +89,21 @@ impl PlaceWords {
     /// The loss, summed over words and places, of tower tokens `[P, s², width]`, and at which places all words were
     /// foreseen and no others (`[9 · P]`, bool).
     pub fn loss(&self, features: &Tensor, words: &[&Words]) -> Result<(Tensor, Tensor), Box<dyn Error>> {
-        let (pictures, tokens, width) = features.size3()?;
-        let side = (tokens as u64).isqrt() as i64;
-        let map = features.f_transpose(1, 2)?.f_view([pictures, width, side, side])?;
-        let pooled = map
-            .f_adaptive_avg_pool2d([ACROSS, ACROSS])?
-            .f_flatten(2, 3)?
-            .f_transpose(1, 2)?;
-        let logits = self.head.forward(&pooled)?;
-        let mut wanted = vec![0_f32; (pictures * ACROSS * ACROSS * self.vocabulary) as usize];
+        self.told(&self.head.forward(&pooled(features)?)?, words)
+    }
+
+    /// The same of a projector's rows `[P, s², H]`, told by the decoder's head, `[V, H]`.
+    pub fn loss_of_rows(
+        &self,
+        rows: &Tensor,
+        head: &Tensor,
+        words: &[&Words],
+    ) -> Result<(Tensor, Tensor), Box<dyn Error>> {
+        self.told(&pooled(rows)?.f_linear(head, Some(&self.bias))?, words)
+    }
+
+    fn told(&self, logits: &Tensor, words: &[&Words]) -> Result<(Tensor, Tensor), Box<dyn Error>> {
+        let mut wanted = vec![0_f32; logits.numel()];
         let rows = wanted.chunks_exact_mut(self.vocabulary as usize);
         for (row, words) in rows.zip(words.iter().flat_map(|words| words.iter())) {
             for &id in words {
@@ -112,5 +121,52 @@ impl PlaceWords {
             .f_to_kind(Kind::Float)?
             .f_eq_tensor(&wanted)?;
         Ok((loss, foreseen.f_all_dim(-1, false)?.f_flatten(0, -1)?))
+    }
+}
+
+/// The mean over each ninth of a square map, `[P, s², width]` to `[P, 9, width]`.
+fn pooled(map: &Tensor) -> Result<Tensor, Box<dyn Error>> {
+    let (pictures, tokens, width) = map.size3()?;
+    let side = (tokens as u64).isqrt() as i64;
+    let map = map.f_transpose(1, 2)?.f_reshape([pictures, width, side, side])?;
+    Ok(map
+        .f_adaptive_avg_pool2d([ACROSS, ACROSS])?
+        .f_flatten(2, 3)?
+        .f_transpose(1, 2)?)
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+    use crate::sizes::Shape;
+    use crate::vocabulary;
+
+    #[test]
+    fn a_sentence_is_about_the_place_it_names_or_about_all() {
+        let caption = "There is a big red circle at the top left. There is a blue sign at the top that says go. \
+                       The background is sand.";
+        let record: Record = serde_json::from_value(json!({"conversations": [
+            {"from": "human", "value": "<image>\nDescribe the image."}, {"from": "gpt", "value": caption},
+            {"from": "human", "value": "And in short?"}, {"from": "gpt", "value": "A star."},
+        ]}))
+        .unwrap();
+        let folder = tempfile::tempdir().unwrap();
+        let trained = vocabulary::train(std::slice::from_ref(&record), "", 400).unwrap();
+        vocabulary::write(&trained, Shape::Vila, folder.path()).unwrap();
+        let tokenizer = Tokenizer::open(folder.path()).unwrap();
+        let words = words(&record, &tokenizer).unwrap();
+        let at = |word: &str| -> Vec<usize> {
+            let ids = tokenizer.encode(word).unwrap();
+            (0..PLACES.len())
+                .filter(|&place| words[place].contains(&ids[1]))
+                .collect()
+        };
+        assert_eq!(at("circle"), [0]);
+        assert_eq!(at("blue"), [1]);
+        assert_eq!(at("go"), [1]);
+        assert_eq!(at("sand"), (0..9).collect::<Vec<_>>());
+        assert!(at("star").is_empty(), "only the first answer describes the picture");
     }
 }

@@ -15,6 +15,8 @@ use crate::records::Source;
 pub enum Objective {
     /// The tower: the words of captions at their places.
     Words,
+    /// The projector: the same words in the decoder's own terms, so that its head would read them off a picture's rows.
+    Rows,
     /// The whole model: the answers.
     Answers,
 }

@@ -61,6 +61,24 @@ impl Projector {
         };
         self.second.forward(&hidden.f_gelu("none")?)
     }
+
+    /// The rows of a picture, `[P, rows, H]`, in the order in which it is read: `mlp_downsample` goes down the columns.
+    pub fn row_by_row(&self, rows: &Tensor) -> Result<Tensor, Box<dyn Error>> {
+        match self.merge_norm {
+            Some(_) => turned(rows),
+            None => Ok(rows.shallow_clone()),
+        }
+    }
+}
+
+/// See [`Projector::row_by_row`].
+fn turned(rows: &Tensor) -> Result<Tensor, Box<dyn Error>> {
+    let (pictures, count, width) = rows.size3()?;
+    let side = (count as u64).isqrt() as i64;
+    Ok(rows
+        .f_view([pictures, side, side, width])?
+        .f_transpose(1, 2)?
+        .f_reshape([pictures, count, width])?)
 }
 
 /// 2 x 2 patches to one row, `[P, s², C]` to `[P, (s/2)², 4C]`, down the columns as VILA1.5 has it. Even sides only.

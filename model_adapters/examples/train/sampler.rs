@@ -98,3 +98,59 @@ fn chosen(mixture: &BTreeMap<Source, f64>, dice: &mut ChaCha8Rng) -> Result<Sour
         .copied()
         .ok_or_else(|| "a stage has an empty mixture".into())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn samples() -> Samples {
+        let sample = |row| Sample {
+            pictures: vec![row],
+            prefix: Vec::new(),
+            branches: Vec::new(),
+            words: Default::default(),
+        };
+        BTreeMap::from([
+            (Source::Captions, (0..5).map(sample).collect()),
+            (Source::Instruct, (5..8).map(sample).collect()),
+        ])
+    }
+
+    fn rows(draws: &[Draw<'_>]) -> Vec<usize> {
+        draws.iter().map(|draw| draw.sample.pictures[0]).collect()
+    }
+
+    #[test]
+    fn every_sample_comes_once_a_round_and_rounds_differ() {
+        let samples = samples();
+        let mixture = BTreeMap::from([(Source::Captions, 1.0)]);
+        let mut sampler = Sampler::new(&samples, 3, Drawn::new());
+        let rounds: Vec<Vec<usize>> = (0..6)
+            .map(|step| rows(&sampler.draw(step, 5, &mixture).unwrap()))
+            .collect();
+        for round in &rounds {
+            let mut sorted = round.clone();
+            sorted.sort_unstable();
+            assert_eq!(sorted, [0, 1, 2, 3, 4]);
+        }
+        assert!(rounds.iter().any(|round| *round != rounds[0]));
+    }
+
+    #[test]
+    fn going_on_draws_what_would_have_been_drawn() {
+        let samples = samples();
+        let mixture = BTreeMap::from([(Source::Captions, 0.5), (Source::Instruct, 0.5)]);
+        let mut whole = Sampler::new(&samples, 3, Drawn::new());
+        let _first = whole.draw(0, 7, &mixture).unwrap();
+        let mut resumed = Sampler::new(&samples, 3, whole.drawn.clone());
+        assert_eq!(
+            rows(&resumed.draw(1, 7, &mixture).unwrap()),
+            rows(&whole.draw(1, 7, &mixture).unwrap())
+        );
+        let interleaved = BTreeMap::from([(Source::Interleaved, 1.0)]);
+        assert_eq!(
+            whole.draw(2, 1, &interleaved).unwrap_err().to_string(),
+            "the plan wants `interleaved.jsonl`, which is empty"
+        );
+    }
+}

@@ -88,7 +88,7 @@ fn plan() -> Plan {
     let everything = ["tower", "projector", "decoder"];
     serde_json::from_value(json!([
         stage("words", 1, json!({"captions": 1.0}), &["tower", "words"]),
-        stage("answers", 1, json!({"captions": 1.0}), &["projector"]),
+        stage("rows", 1, json!({"captions": 1.0}), &["projector"]),
         stage(
             "answers",
             2,
