@@ -261,7 +261,8 @@ impl Training {
     }
 }
 
-/// Writes the averaged weights of the training in `folder` as a checkpoint, with its settings and its loss curve.
+/// Writes the averaged weights of the training in `folder` as a checkpoint, with its settings and its loss curve and
+/// those of the trainings that it borrowed from, the earliest first.
 pub fn export(folder: &Path, to: &Path) -> Result<Progress, Box<dyn Error>> {
     let settings = settings(folder)?;
     let tokenizer = tokenizer(folder)?;
@@ -270,10 +271,26 @@ pub fn export(folder: &Path, to: &Path) -> Result<Progress, Box<dyn Error>> {
     let progress = state::load(&folder.join(state::FILE), &model.parameters, &mut moments)?;
     let values: Vec<&Tensor> = moments.iter().map(|moments| &moments.average).collect();
     export::checkpoint(to, &model, &values, &tokenizer)?;
+    record(folder, to)?;
+    let mut before = Vec::new();
+    let mut borrowed = settings.borrowed;
+    while let Some(Borrowed { from, .. }) = borrowed {
+        borrowed = self::settings(&from)?.borrowed;
+        before.push(from);
+    }
+    for (number, folder) in before.iter().rev().enumerate() {
+        record(folder, &to.join("history").join((number + 1).to_string()))?;
+    }
+    Ok(progress)
+}
+
+/// Copies how a training went.
+fn record(folder: &Path, to: &Path) -> Result<(), Box<dyn Error>> {
+    fs::create_dir_all(to)?;
     for file in ["training.json", "loss.csv"] {
         fs::copy(folder.join(file), to.join(file))?;
     }
-    Ok(progress)
+    Ok(())
 }
 
 fn settings(folder: &Path) -> Result<Settings, Box<dyn Error>> {
