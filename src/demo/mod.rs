@@ -5,7 +5,6 @@
 //! [`training`] writes scenes of the same world to learn from, none of which the suite shows.
 
 mod captions;
-pub mod damage;
 mod dice;
 mod draw;
 mod font;

@@ -27,7 +27,7 @@ impl Projector {
         let (inputs, merged) = match config.kind {
             ProjectorKind::MlpDownsample => (4 * config.tower_size, true),
             ProjectorKind::MlpGelu { depth: 2 } => (config.tower_size, false),
-            ProjectorKind::MlpGelu { .. } | ProjectorKind::Linear => {
+            ProjectorKind::MlpGelu { .. } | ProjectorKind::Linear | ProjectorKind::Identity => {
                 return Err("only `mlp_downsample` and `mlp2x_gelu` are trained here".into());
             }
         };
