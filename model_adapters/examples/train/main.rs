@@ -10,8 +10,7 @@
 //! Ctrl-C saves and stops; `resume` goes on as if nothing had happened, bit by bit where the thread count is the same.
 
 use std::error::Error;
-use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
@@ -146,13 +145,13 @@ fn main() -> Result<(), Box<dyn Error>> {
                 pass,
                 optimiser: AdamW::default(),
                 borrowed: from.map(|from| Borrowed { from, parts: borrow }),
-                plan: read_plan(&plan)?,
+                plan: Plan::read(&plan)?,
             };
             train(Training::begin(&sitting.out, settings)?, &sitting)
         }
         Command::Resume { plan, sitting } => {
             tch::set_num_threads(i32::from(sitting.threads));
-            let plan = plan.as_deref().map(read_plan).transpose()?;
+            let plan = plan.as_deref().map(Plan::read).transpose()?;
             train(Training::resume(&sitting.out, plan)?, &sitting)
         }
         Command::Export { out, to } => {
@@ -173,9 +172,4 @@ fn train(mut training: Training, arguments: &SittingArgs) -> Result<(), Box<dyn 
         until: arguments.until,
         stop,
     })
-}
-
-fn read_plan(path: &Path) -> Result<Plan, Box<dyn Error>> {
-    let text = fs::read_to_string(path).map_err(|error| format!("`{}`: {error}", path.display()))?;
-    Ok(serde_json::from_str(&text).map_err(|error| format!("`{}`: {error}", path.display()))?)
 }

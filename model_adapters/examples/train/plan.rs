@@ -3,6 +3,9 @@
 use std::collections::BTreeMap;
 use std::error::Error;
 use std::f64::consts::PI;
+use std::fmt::Display;
+use std::fs;
+use std::path::Path;
 
 use serde::{Deserialize, Serialize};
 
@@ -50,6 +53,22 @@ pub struct Stage {
 pub struct Plan(pub Vec<Stage>);
 
 impl Plan {
+    /// Reads a plan.
+    pub fn read(path: &Path) -> Result<Self, Box<dyn Error>> {
+        let blame = |what: &dyn Display| format!("`{}`: {what}", path.display());
+        let text = fs::read_to_string(path).map_err(|error| blame(&error))?;
+        let plan: Self = serde_json::from_str(&text).map_err(|error| blame(&error))?;
+        // A name is a column of `loss.csv`.
+        match plan.0.iter().find(|stage| stage.name.contains([',', '"', '\n'])) {
+            Some(stage) => Err(blame(&format!(
+                "the name `{}` has a comma, quote or line feed in it",
+                stage.name
+            ))
+            .into()),
+            None => Ok(plan),
+        }
+    }
+
     /// The stage of step `step`, counted from 0, and how far into it that is; `None` behind the last.
     pub fn at(&self, step: u64) -> Option<(&Stage, u64)> {
         let mut left = step;
@@ -120,6 +139,16 @@ mod tests {
         let stage = stage("one", 104);
         let rates = [0, 1, 3, 4, 54, 103].map(|at| (stage.rate(at) * 1000.0).round());
         assert_eq!(rates, [250.0, 500.0, 1000.0, 1000.0, 550.0, 100.0]);
+    }
+
+    #[test]
+    fn a_name_with_a_comma_would_break_the_log() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("plan.json");
+        for (name, read) in [("3 tuning", true), ("tuning, again", false)] {
+            fs::write(&path, serde_json::to_string(&[stage(name, 1)]).unwrap()).unwrap();
+            assert_eq!(Plan::read(&path).is_ok(), read, "{name}");
+        }
     }
 
     #[test]
