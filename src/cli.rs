@@ -11,7 +11,9 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 use model_adapters::profile::Profile;
 
 pub use explain::{ExplainArgs, ExplainFormat};
-pub use run::{AdapterKind, AspectRatio, BatchSize, CheckpointArgs, DtypeArg, RunArgs};
+#[cfg(feature = "libtorch")]
+pub use run::BatchSize;
+pub use run::{AdapterKind, AspectRatio, CheckpointArgs, DtypeArg, RunArgs};
 
 /// Scores VILA and LLaVA-1.5 checkpoints on eight benchmarks exactly as the papers did.
 #[derive(Debug, Parser)]

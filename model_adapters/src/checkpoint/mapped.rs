@@ -6,7 +6,9 @@ use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use memmap2::{Mmap, UncheckedAdvice};
+use memmap2::Mmap;
+#[cfg(feature = "libtorch")]
+use memmap2::UncheckedAdvice;
 use safetensors::Dtype;
 
 use crate::checkpoint::error::CheckpointError;
@@ -65,6 +67,7 @@ impl MappedFile {
 
     /// Takes `range` out of this process's memory; it stays in the system's cache of the file and comes back when it is
     /// looked at again.
+    #[cfg(feature = "libtorch")]
     pub fn forget(&self, range: Range<usize>) {
         if range.start < range.end {
             // SAFETY: the map is of a file and read-only, so that no change can be lost with its pages.
