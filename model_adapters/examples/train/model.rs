@@ -1,6 +1,7 @@
 //! The model under training: tower, projector, decoder.
 
 use std::error::Error;
+use std::sync::{Mutex, PoisonError};
 
 use tch::{Reduction, Tensor};
 
@@ -12,6 +13,10 @@ use crate::plan::Objective;
 use crate::projector::Projector;
 use crate::sizes::Sizes;
 use crate::tower::Tower;
+
+/// Held while weights are drawn: libtorch has one generator for the whole process, and two models that draw at once would
+/// share its numbers.
+static DRAWING: Mutex<()> = Mutex::new(());
 
 /// A model with all its weights.
 #[derive(Debug)]
@@ -29,6 +34,7 @@ pub struct Model {
 impl Model {
     /// Draws the model of these sizes from libtorch's generator, seeded with `seed`.
     pub fn new(sizes: Sizes, seed: u64) -> Result<Self, Box<dyn Error>> {
+        let _drawing = DRAWING.lock().unwrap_or_else(PoisonError::into_inner);
         tch::manual_seed(i64::try_from(seed)?);
         let mut parameters = Parameters::default();
         Ok(Self {
