@@ -16,18 +16,18 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use clap::{Args, Parser, Subcommand};
 
-use adamw::AdamW;
+use optimiser::Optimiser;
 use parameters::Part;
 use plan::Plan;
 use sizes::Shape;
 use training::{Borrowed, Settings, Sitting, Training};
 
-mod adamw;
 mod batch;
 mod decoder;
 mod export;
 mod layers;
 mod model;
+mod optimiser;
 mod parameters;
 mod passes;
 mod pictures;
@@ -143,7 +143,7 @@ fn main() -> Result<(), Box<dyn Error>> {
                 vocabulary,
                 room,
                 pass,
-                optimiser: AdamW::default(),
+                optimiser: Optimiser::default(),
                 borrowed: from.map(|from| Borrowed { from, parts: borrow }),
                 plan: Plan::read(&plan)?,
             };

@@ -16,8 +16,9 @@ use model_adapters::tokenizer::Tokenizer;
 use serde::{Deserialize, Serialize};
 use tch::Tensor;
 
-use crate::adamw::{AdamW, Moments};
+use crate::batch::patches;
 use crate::model::Model;
+use crate::optimiser::{Moments, Optimiser};
 use crate::parameters::Part;
 use crate::passes::Passes;
 use crate::pictures::Pictures;
@@ -31,6 +32,9 @@ use crate::{export, vocabulary};
 
 /// The header of `loss.csv`. `foreseen` is the share of answers of which every token was the likeliest.
 const LOG_HEADER: &str = "step,stage,loss,foreseen,rate,gradient,tokens,seconds\n";
+
+/// Pictures that the tower's first layer is fitted to.
+const WHITENED: usize = 3000;
 
 /// What decides a training, with its data.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -48,7 +52,7 @@ pub struct Settings {
     /// Sequences of one pass; a step's gradient is the sum of its passes'.
     pub pass: usize,
     /// The optimiser.
-    pub optimiser: AdamW,
+    pub optimiser: Optimiser,
     /// What was not drawn but taken over.
     pub borrowed: Option<Borrowed>,
     /// The stages.
@@ -117,6 +121,10 @@ impl Training {
         )?;
         fs::write(folder.join("loss.csv"), LOG_HEADER)?;
         let training = Self::assemble(folder, settings, tokenizer, &records)?;
+        let shown: Vec<usize> = (0..training.pictures.count().min(WHITENED)).collect();
+        if let Some(patches) = patches(&shown, &training.pictures, &training.model.sizes)? {
+            training.model.whiten(&patches)?;
+        }
         if let Some(Borrowed { from, parts }) = &training.settings.borrowed {
             state::borrow(&from.join(state::FILE), &training.model.parameters, parts)?;
         }
