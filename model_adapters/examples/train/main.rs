@@ -17,7 +17,6 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use clap::{Args, Parser, Subcommand};
 
 use optimiser::Optimiser;
-use parameters::Part;
 use plan::Plan;
 use sizes::Shape;
 use training::{Borrowed, Settings, Sitting, Training};
@@ -65,12 +64,9 @@ enum Command {
         /// The stages
         #[arg(long)]
         plan: PathBuf,
-        /// Folder of a training whose vocabulary and modules this one starts from
-        #[arg(long, requires = "borrow")]
-        from: Option<PathBuf>,
-        /// Modules that are taken from there
-        #[arg(long, value_delimiter = ',')]
-        borrow: Vec<Part>,
+        /// Modules that another training has made, FOLDER:PART,PART; the vocabulary is that of the first
+        #[arg(long)]
+        borrow: Vec<Borrowed>,
         /// Of weights and of the order of samples
         #[arg(long, default_value_t = 1)]
         seed: u64,
@@ -127,7 +123,6 @@ fn main() -> Result<(), Box<dyn Error>> {
             shape,
             data,
             plan,
-            from,
             borrow,
             seed,
             vocabulary,
@@ -144,7 +139,7 @@ fn main() -> Result<(), Box<dyn Error>> {
                 room,
                 pass,
                 optimiser: Optimiser::default(),
-                borrowed: from.map(|from| Borrowed { from, parts: borrow }),
+                borrowed: borrow,
                 plan: Plan::read(&plan)?,
             };
             train(Training::begin(&sitting.out, settings)?, &sitting)

@@ -108,7 +108,7 @@ fn begin(shape: Shape, data: &Path, folder: &Path) -> Training {
         room: 320,
         pass: 2,
         optimiser: Optimiser::default(),
-        borrowed: None,
+        borrowed: Vec::new(),
         plan: plan(),
     };
     Training::begin(folder, settings).unwrap()

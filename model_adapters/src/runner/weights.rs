@@ -75,8 +75,10 @@ impl<'a> Weights<'a> {
         match &self.source {
             Source::Module(module) => match (module.stored_quantised(name), self.keep) {
                 (Some(packed), keep) => self.packed(name, packed, &shape, keep),
-                (None, Keep::AsStored) => self.mapped(module, name, &shape),
-                (None, Keep::Converted | Keep::FourBits) => Ok(Matrix::ready(self.tensor(name, &shape)?)),
+                (None, keep) if stays(module.stored(name)?.view().dtype, self.placement, keep) => {
+                    self.mapped(module, name, &shape)
+                }
+                (None, _) => Ok(Matrix::ready(self.tensor(name, &shape)?)),
             },
             #[cfg(test)]
             Source::Random(_) => Ok(Matrix::ready(self.tensor(name, &shape)?)),
@@ -129,13 +131,18 @@ impl<'a> Weights<'a> {
 
 /// Makes of a stored tensor what the model will ask for: matrices stay in their files where `keep` says so.
 pub(super) fn prepare(view: &TensorView<'_>, placement: Placement, keep: Keep) -> Result<Prepared, LoadError> {
-    if keep != Keep::AsStored || view.shape.len() != 2 {
+    if view.shape.len() != 2 || !stays(view.dtype, placement, keep) {
         return Ok(Prepared::Converted(convert(view, placement)?));
     }
     if !all_finite(view.bytes, view.dtype, threads()) {
         return Err(not_finite(view, placement.dtype));
     }
     Ok(Prepared::Finite)
+}
+
+/// Whether a matrix stays in its file: where that is wanted, and on a CPU where there is nothing to convert.
+fn stays(stored: checkpoint::Dtype, placement: Placement, keep: Keep) -> bool {
+    keep == Keep::AsStored || placement.device == Device::Cpu && stored_kind(stored) == placement.options().0
 }
 
 fn require(name: &str, shape: &[usize], found: &[i64]) -> Result<(), LoadError> {
