@@ -48,7 +48,7 @@ pub struct Line {
     /// Whether the value takes part in a ranking: that of a whole run, or of a row that compares with one.
     #[serde(skip)]
     ranked: bool,
-    /// Of a run's headline: its place among the runs on the same questions and the comparable rows, and how
+    /// Of a run's headline: its place among the runs asked and scored alike and the comparable rows, and how
     /// many these are.
     pub rank: Option<(usize, usize)>,
     /// The highest of them.
@@ -105,7 +105,7 @@ pub fn selection(against: &[String]) -> Result<Vec<Selector>, Fault> {
     }
 }
 
-/// The results under `paths`, those on the same questions one after the other: a path may be a run's folder or hold such
+/// The results under `paths`, those asked and scored alike one after the other: a path may be a run's folder or hold such
 /// folders one or two levels down.
 pub fn read_runs(paths: &[PathBuf]) -> Result<Vec<Run>, Fault> {
     let mut runs = Vec::new();
@@ -121,16 +121,8 @@ pub fn read_runs(paths: &[PathBuf]) -> Result<Vec<Run>, Fault> {
             runs.push(Run::read(&RunFolder::at(folder))?);
         }
     }
-    let key = |run: &Run| {
-        let results = &run.results;
-        (
-            results.task,
-            results.split.clone(),
-            results.questions.clone(),
-            results.model.clone(),
-        )
-    };
-    runs.sort_by_cached_key(key);
+    let model = |run: &Run| run.results.model.clone();
+    runs.sort_by(|one, other| (one.terms(), model(one)).cmp(&(other.terms(), model(other))));
     Ok(runs)
 }
 
@@ -149,10 +141,22 @@ impl Run {
         })
     }
 
-    /// Whether both answered the same questions.
-    pub fn shares_questions(&self, other: &Self) -> bool {
-        let (one, other) = (&self.results, &other.results);
-        (one.task, &one.split, &one.questions) == (other.task, &other.split, &other.questions)
+    /// Whether both were asked the same questions in the same wording and scored by the same rule and judge.
+    pub fn is_like(&self, other: &Self) -> bool {
+        self.terms() == other.terms()
+    }
+
+    fn terms(&self) -> (Task, [&str; 5]) {
+        let results = &self.results;
+        let judge = results.judge.as_ref().map(|judge| judge.name.as_str());
+        let terms = [
+            &results.split,
+            &results.questions,
+            results.protocol.id(),
+            self.other_wording.as_deref().unwrap_or_default(),
+            judge.unwrap_or_default(),
+        ];
+        (results.task, terms)
     }
 
     fn record(&self, id: &str) -> Option<&MetricRecord> {
@@ -161,7 +165,7 @@ impl Run {
     }
 }
 
-/// Each metric of runs on the same questions that is a headline or published, followed by the published rows about it.
+/// Each metric of runs asked and scored alike that is a headline or published, followed by the published rows about it.
 pub fn beside_published(runs: &[Run], selection: &[Selector]) -> Result<Vec<Line>, Fault> {
     let numbers = PublishedNumbers::get()?;
     let Some(Run { results: first, .. }) = runs.first() else {
@@ -445,15 +449,39 @@ mod tests {
 
     #[test]
     fn a_reason_that_is_one_runs_own_stands_with_it() {
-        let mut partial = run("a", 58.2);
+        let mut partial = run("a", 58.24);
         partial.results.partial = true;
-        let mut other = run("b", 58.2);
-        other.other_wording = Some("lmms-eval".to_owned());
-        let rows = |reason: &str| ["LLaVA-1.5-7B", "VILA-7B"].map(|row| format!("{row} not comparable: {reason}"));
-        let lines = board(&[partial, other]);
-        assert_eq!(lines[0], "a: partial: 5000 of 5000 answered");
-        assert_eq!(lines[1..3], rows("partial run"));
-        assert_eq!(lines[3], "b");
-        assert_eq!(lines[4..], rows("wording of lmms-eval"));
+        assert_eq!(
+            board(&[partial, run("b", 58.24)]),
+            [
+                "a: partial: 5000 of 5000 answered",
+                "LLaVA-1.5-7B not comparable: partial run",
+                "VILA-7B not comparable: partial run",
+                "b 2/3",
+                "LLaVA-1.5-7B agrees",
+                "*VILA-7B differs"
+            ]
+        );
+    }
+
+    #[test]
+    fn runs_of_other_terms_are_not_alike() {
+        let changes: [fn(&mut Run); 4] = [
+            |run| run.results.questions = "other".to_owned(),
+            |run| run.results.protocol = Protocol::Official,
+            |run| run.other_wording = Some("lmms-eval".to_owned()),
+            |run| {
+                run.results.judge = Some(crate::results::JudgeRecord {
+                    name: "rule".to_owned(),
+                    remark: None,
+                });
+            },
+        ];
+        assert!(run("a", 1.0).is_like(&run("b", 2.0)));
+        for change in changes {
+            let mut other = run("a", 1.0);
+            change(&mut other);
+            assert!(!run("a", 1.0).is_like(&other));
+        }
     }
 }

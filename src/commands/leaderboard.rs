@@ -13,7 +13,7 @@ use crate::table::{Cell, Table, html, left, right};
 pub fn run(args: &LeaderboardArgs) -> Result<Exit, Fault> {
     let selection = selection(&args.against)?;
     let mut lines = Vec::new();
-    for runs in read_runs(&args.runs)?.chunk_by(Run::shares_questions) {
+    for runs in read_runs(&args.runs)?.chunk_by(Run::is_like) {
         lines.extend(beside_published(runs, &selection)?);
     }
     let write = |out: &mut dyn Write| write(out, args.format, &lines);

@@ -34,6 +34,12 @@ fn the_demo_shows_a_leaderboard_a_regression_and_a_report() {
     );
     assert!(ran.stderr.contains("a regression: on a CI server"), "{}", ran.stderr);
     assert!(ran.stderr.contains("vqav2: 160 of 160 answered"), "{}", ran.stderr);
+    assert!(ran.stderr.contains("vqav2: accuracy "), "{}", ran.stderr);
+    assert!(
+        !ran.stdout.contains("protocol paper"),
+        "no table of a single run: {}",
+        ran.stdout
+    );
     let page = out.join("report/index.html");
     assert!(ran.stdout.ends_with(&format!("{}\n", page.display())), "{}", ran.stdout);
     let page = fs::read_to_string(page).unwrap();

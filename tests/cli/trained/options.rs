@@ -14,8 +14,16 @@ fn how_a_run_is_made_does_not_change_an_answer() {
             &["--one-at-a-time", "--no-dedupe"][..],
             &["--exact", "--batch-size", "1"],
             &["--exact", "--batch-size", "7", "--no-dedupe"],
-            &["--exact", "--batch-size", "200", "--adapter", kind],
-            &["--dtype", "float32", "--device", "cpu", "--threads", "2"],
+            &[
+                "--adapter",
+                kind,
+                "--dtype",
+                "float32",
+                "--device",
+                "cpu",
+                "--threads",
+                "1",
+            ],
         ] {
             let out = tempfile::tempdir().unwrap();
             run(model, TASKS, &suite(), out.path(), more);
