@@ -249,8 +249,8 @@ fn own_line(results: &Results, id: &str, record: &MetricRecord) -> Line {
         remarks.push(format!("{} answers the protocol cannot read", results.unparsed));
     }
     if let Some(judge) = &results.judge {
-        let named = || format!("judged by {}", judge.name);
-        remarks.push(judge.remark.clone().unwrap_or_else(named));
+        let remark = judge.remark.iter().map(|remark| format!(": {remark}"));
+        remarks.push(format!("judged by {}{}", judge.name, remark.collect::<String>()));
     }
     remarks.extend(record.reason.clone());
     Line {
