@@ -96,7 +96,7 @@ impl Share {
     }
 }
 
-/// Blind guesses come to at most this: a half, and what the wording betrays.
+/// Blind guesses come to at most this, over all benchmarks together: a half, and what the wording betrays.
 const BLIND_YES_OR_NO: f64 = 60.0;
 /// The same where many answers are possible. To say `unanswerable` of a blank picture is right by VizWiz, and by its
 /// annotators earns 62.5 there; the limit is for all benchmarks together.
