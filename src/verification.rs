@@ -367,6 +367,10 @@ impl<'a> Verification<'a> {
         anew.failed = self.entries.values().filter(|entry| entry.error.is_some()).count();
         anew.truncated = self.entries.values().filter(|entry| entry.truncated).count();
         anew.timings = stored.timings;
+        if stored.questions.is_empty() {
+            // An earlier vila-bench did not write them.
+            anew.questions.clear();
+        }
         let mut found = vec![Finding::of(
             "scores",
             stored.metrics.0.len(),
