@@ -110,6 +110,12 @@ pub fn selection(against: &[String]) -> Result<Vec<Selector>, Fault> {
 pub fn read_runs(paths: &[PathBuf]) -> Result<Vec<Run>, Fault> {
     let mut runs = Vec::new();
     for path in paths {
+        if path.is_file() {
+            return Err(Fault::User(format!(
+                "`{}` is a file; name a folder that `run` has written",
+                path.display()
+            )));
+        }
         let found = folders_with(path, "results.json")?;
         if found.is_empty() {
             return Err(Fault::User(format!(
