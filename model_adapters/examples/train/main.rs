@@ -1,4 +1,4 @@
-//! Trains the two mini checkpoints of `tests/fixtures/checkpoints`: a VILA1.5 and a LLaVA-1.5 of a few million weights,
+//! Trains the two mini checkpoints of `tests/fixtures/trained`: a VILA1.5 and a LLaVA-1.5 of a few million weights,
 //! on the CPU, from conversations in LLaVA's format.
 //!
 //! ```text
