@@ -51,13 +51,14 @@ tools:
 
 # --- what one does --------------------------------------------------------------------------------------------
 
-.PHONY: help build demo test lint licences bench oracle libtorch clean
+.PHONY: help build demo results test lint licences bench oracle libtorch clean
 
 help:
-	@echo "make demo      build, then run the checkpoint and pictures that ship with the repository"
+	@echo "make demo      build, then run the small checkpoints and benchmarks that ship with the repository"
 	@echo "make test      build, then run every test"
 	@echo "make lint      formatting and clippy"
 	@echo "make licences  the licences of all dependencies (needs cargo-deny)"
+	@echo "make results   build, then record what the shipped checkpoints score: results/mini-suite"
 	@echo "make bench     scoring, loading and answering at real size beside the usual programs in Python (20 GB of disk)"
 	@echo "make oracle    make the test fixtures anew with transformers and Pillow (5.5 GB of Python packages)"
 
@@ -66,6 +67,19 @@ build: libtorch
 
 demo: build
 	target/release/vila-bench demo
+
+# Runs of their own, so that those of an earlier checkpoint are in nobody's way.
+RECORD := target/release/vila-bench
+RECORDED := runs/results/mini-vila runs/results/mini-llava
+
+results: build
+	rm -rf runs/results
+	$(RECORD) demo --out runs/results
+	mkdir -p results/mini-suite
+	for run in $(RECORDED); do $(RECORD) baseline "$$run" --out "results/mini-suite/$$(basename "$$run").jsonl"; done
+	for format in md csv json; do \
+	  $(RECORD) leaderboard $(RECORDED) --against vila-paper-t5 --format "$$format" --out "results/mini-suite/leaderboard.$$format"; \
+	done
 
 test: libtorch
 	$(CARGO) test $(BUILD)

@@ -57,7 +57,7 @@ pub enum Command {
     Inspect(InspectArgs),
     /// Check this machine: libtorch, devices, threads, memory, folders
     Doctor(DoctorArgs),
-    /// Run the checkpoint, pictures and questions that the repository ships
+    /// Run the two small checkpoints that the repository ships on its eight small benchmarks, and show what comes of it
     #[command(args_conflicts_with_subcommands = true)]
     Demo(DemoArgs),
 }
@@ -208,6 +208,9 @@ pub struct GradeArgs {
     /// Say what would be asked, and ask nothing
     #[arg(long)]
     pub dry_run: bool,
+    /// Say of a run its headline only; the table stands in its folder
+    #[arg(long)]
+    pub quiet: bool,
     /// The first wait before a call is tried again, in seconds; each next one is twice as long
     #[arg(long, value_name = "SECONDS", default_value_t = 1.0, value_parser = seconds, hide = true)]
     pub backoff: f64,
@@ -451,9 +454,12 @@ pub struct DoctorArgs {
 
 #[derive(Debug, Args)]
 pub struct DemoArgs {
-    /// Where the run is kept
+    /// Where runs, the damaged checkpoint and the report are kept
     #[arg(long, value_name = "DIR", default_value = "runs/demo")]
     pub out: PathBuf,
+    /// Ask everything anew
+    #[arg(long)]
+    pub fresh: bool,
     #[command(subcommand)]
     pub command: Option<DemoCommand>,
 }

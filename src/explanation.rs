@@ -199,8 +199,9 @@ impl Explanation<'_> {
         Ok((ours, score))
     }
 
-    /// The same answers under every other rule that this benchmark has, and against the other `versions` of its labels.
-    pub fn alternatives(&self, ours: &Score, versions: Vec<Version>) -> Vec<Alternative> {
+    /// The same answers under every other rule that this benchmark has, and against the `versions` that were found of the
+    /// `releases` of its labels.
+    pub fn alternatives(&self, ours: &Score, releases: &[&str], versions: Vec<Version>) -> Vec<Alternative> {
         let mut found = Vec::new();
         let Some(own) = ours.metric(self.metric) else {
             return found;
@@ -218,7 +219,15 @@ impl Explanation<'_> {
             let metric = ours.metric(id).ok_or_else(|| format!("no metric `{id}`"));
             found.push(self.alternative(Factor::Metric, (*id).to_owned(), own, metric));
         }
-        found.extend(versions.into_iter().filter_map(|version| self.against(own, version)));
+        let others: Vec<Alternative> = versions
+            .into_iter()
+            .filter_map(|version| self.against(own, version))
+            .collect();
+        if others.is_empty() {
+            let reason = no_other_release(releases);
+            found.push(self.alternative(Factor::Labels, String::new(), own, Err(reason)));
+        }
+        found.extend(others);
         for &normaliser in self.dataset.normalisers() {
             let score = self.dataset.score_normalised(self.answers, normaliser);
             let score = score.map_err(|error| error.to_string());
@@ -312,6 +321,17 @@ impl Explanation<'_> {
         });
         let once = once.collect();
         (once, repeated)
+    }
+}
+
+/// Why there is nothing to score against: the benchmark has no other release, or none lies beside the run's data.
+fn no_other_release(releases: &[&str]) -> String {
+    match releases {
+        [only] => format!("not applicable: there is one release of the labels, {only}"),
+        several => format!(
+            "no other release lies beside the data; there are: {}",
+            several.join("; ")
+        ),
     }
 }
 

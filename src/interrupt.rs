@@ -1,7 +1,7 @@
 //! Ctrl-C: the first asks the run to end, the second ends it at once.
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use crate::fault::Fault;
 
@@ -13,8 +13,13 @@ const KILLED_BY_INTERRUPT: i32 = 130;
 pub struct Interrupt(Arc<AtomicBool>);
 
 impl Interrupt {
-    /// Listens for SIGINT and SIGTERM from now on. May be called once.
+    /// Listens for SIGINT and SIGTERM from the first call on; further calls give the same one.
     pub fn listen() -> Result<Self, Fault> {
+        static LISTENING: Mutex<Option<Interrupt>> = Mutex::new(None);
+        let mut listening = LISTENING.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(interrupt) = &*listening {
+            return Ok(interrupt.clone());
+        }
         let interrupt = Self::default();
         let seen = Arc::clone(&interrupt.0);
         ctrlc::set_handler(move || {
@@ -24,7 +29,7 @@ impl Interrupt {
             eprintln!("stopping; press Ctrl-C again to stop at once");
         })
         .map_err(|error| Fault::Bug(format!("cannot listen for Ctrl-C: {error}")))?;
-        Ok(interrupt)
+        Ok(listening.insert(interrupt).clone())
     }
 
     /// Set once a stop has been asked for.

@@ -133,13 +133,13 @@ impl Manifest {
         let text = std::fs::read_to_string(path).map_err(|error| Fault::read(path, &error))?;
         let manifest: Self = serde_json::from_str(&text).map_err(|error| {
             Fault::User(format!(
-                "`{}` is no manifest of this version: {error}; use --fresh",
+                "`{}` is no manifest of this version: {error}; make the run anew with `run --fresh`",
                 path.display()
             ))
         })?;
         if manifest.format != FORMAT {
             return Err(Fault::User(format!(
-                "`{}` has format {}, this vila-bench writes {FORMAT}; use --fresh or another --out",
+                "`{}` has format {}, this vila-bench writes {FORMAT}; make the run anew with `run --fresh` or another --out",
                 path.display(),
                 manifest.format
             )));

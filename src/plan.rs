@@ -135,7 +135,7 @@ fn limited(samples: &[Sample], limit: usize) -> HashSet<usize> {
 }
 
 #[cfg(test)]
-mod tests {
+pub mod tests {
     use std::path::PathBuf;
 
     use benchmarks::{Picture, SampleId};
@@ -143,7 +143,8 @@ mod tests {
 
     use super::*;
 
-    fn sample(n: usize, picture: usize, category: usize, scoring_group: usize) -> Sample {
+    /// A question of that number, about that picture.
+    pub fn sample(n: usize, picture: usize, category: usize, scoring_group: usize) -> Sample {
         Sample {
             id: SampleId::new(format!("s{n}")),
             source_id: n.to_string(),

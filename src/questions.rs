@@ -22,7 +22,7 @@ pub struct Questions {
 }
 
 impl Questions {
-    /// Loads the data of `task` and says on stderr what was found.
+    /// Loads the data of `task` and says on stderr what was found, unless told to be quiet.
     pub fn load(args: &RunArgs, task: Task) -> Result<Self, Fault> {
         let benchmark = task::benchmark(task)?;
         let source = DataSource {
@@ -33,7 +33,9 @@ impl Questions {
         };
         let dataset = benchmark.load(&source)?;
         dataset.can_ask(args.prompt_style)?;
-        task::say_what_was_found(task, dataset.as_ref());
+        if !args.quiet {
+            task::say_what_was_found(task, dataset.as_ref());
+        }
         Self::about(args, task, dataset.into())
     }
 

@@ -11,6 +11,7 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use crate::exit::Exit;
 use crate::fault::Fault;
+use crate::scorecard::questions_sha256;
 use crate::statistics::{clusters, uncertainty};
 
 /// The version of the documents of a run folder; a reader refuses any other.
@@ -27,6 +28,9 @@ pub struct Results {
     pub split: String,
     /// Whose rule scored.
     pub protocol: Protocol,
+    /// What was asked, as in [`crate::scorecard::Scorecard`]; empty in a document of an earlier vila-bench.
+    #[serde(default)]
+    pub questions: String,
     /// Name of the run's model; absent where a loose prediction file was scored.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub model: Option<String>,
@@ -122,6 +126,7 @@ impl Results {
             task,
             split: dataset.provenance().split.clone(),
             protocol,
+            questions: questions_sha256(dataset.samples()),
             model: None,
             n: dataset.samples().len(),
             answered: score.answered,
@@ -245,6 +250,7 @@ mod tests {
             task: Task::Pope,
             split: "coco-8910".to_owned(),
             protocol: Protocol::Paper,
+            questions: "ab".repeat(32),
             model: Some("llava-v1.5-13b".to_owned()),
             n: 8910,
             answered: 8910,

@@ -88,6 +88,19 @@ impl RunFolder {
         self.path.join("samples.parquet")
     }
 
+    /// The grades or matches that `grade` has written here, where they are one file.
+    pub fn grades(&self) -> Option<PathBuf> {
+        let is_one = |path: &Path| {
+            let name = path.file_name().and_then(|name| name.to_str()).unwrap_or_default();
+            (name.contains("-grade-") && name.ends_with("runs.json")) || name.ends_with("-matches.json")
+        };
+        let entries = std::fs::read_dir(&self.path).ok()?;
+        let mut files = entries
+            .filter_map(|entry| Some(entry.ok()?.path()))
+            .filter(|path| is_one(path));
+        files.next().filter(|_| files.next().is_none())
+    }
+
     /// Creates the folder.
     pub fn create(&self) -> Result<(), Fault> {
         create_folder(&self.path)
@@ -269,6 +282,19 @@ mod tests {
                 "predictions.jsonl"
             ]
         );
+    }
+
+    #[test]
+    fn grades_of_two_judges_are_nobodys_choice() {
+        let out = tempfile::tempdir().unwrap();
+        let folder = RunFolder::at(out.path().to_owned());
+        touch(&folder, "m_gpt-4.transcript.jsonl");
+        assert_eq!(folder.grades(), None);
+        touch(&folder, "m_gpt-4-grade-1runs.json");
+        assert_eq!(folder.grades(), Some(out.path().join("m_gpt-4-grade-1runs.json")));
+        touch(&folder, "m_rule-grade-1runs.json");
+        assert_eq!(folder.grades(), None);
+        assert_eq!(RunFolder::at(out.path().join("nowhere")).grades(), None);
     }
 
     #[test]

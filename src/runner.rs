@@ -54,7 +54,7 @@ impl Runner {
             jpeg_decoder: args.jpeg_decoder,
             stop: args.stop,
             keep: None,
-            threads: None,
+            threads: args.threads.map(usize::from),
             batching: Batching {
                 rows: match args.batch_size {
                     BatchSize::Auto => None,

@@ -30,6 +30,17 @@ pub fn write(out: &mut dyn Write, results: &Results) -> io::Result<()> {
     counts(results).iter().try_for_each(|line| writeln!(out, "{line}"))
 }
 
+/// The headline in words.
+pub fn headline(results: &Results) -> String {
+    let Some((id, record)) = results.metrics.0.first() else {
+        return "no metric".to_owned();
+    };
+    let interval = record
+        .ci95
+        .map(|(low, high)| format!(", 95 % interval {low:.2} to {high:.2}"));
+    format!("{id} {}{}", value(record), interval.unwrap_or_default())
+}
+
 /// What the metrics do not show: samples without an answer, answers that could not be read or graded.
 pub fn counts(results: &Results) -> Vec<String> {
     let by_protocol = [

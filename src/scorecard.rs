@@ -4,7 +4,7 @@
 use std::collections::{BTreeMap, HashMap};
 use std::path::{Path, PathBuf};
 
-use benchmarks::{Dataset, Protocol, Ratio, Score, Task, Term};
+use benchmarks::{Dataset, Protocol, Ratio, Sample, Score, Task, Term};
 use serde::{Deserialize, Serialize};
 
 use crate::artefact;
@@ -126,6 +126,19 @@ impl<T: Copy + PartialEq> Column<T> {
     }
 }
 
+/// SHA-256 over id, question and reference of every sample, each followed by a zero byte.
+pub fn questions_sha256(samples: &[Sample]) -> String {
+    let mut questions = String::new();
+    for sample in samples {
+        let reference = sample.reference.as_deref().unwrap_or_default();
+        for part in [sample.id.as_str(), &sample.question, reference] {
+            questions.push_str(part);
+            questions.push('\0');
+        }
+    }
+    text_sha256(&questions)
+}
+
 impl Scorecard {
     /// The scorecard of a scored dataset.
     pub fn new(dataset: &dyn Dataset, task: Task, protocol: Protocol, score: &Score) -> Self {
@@ -142,17 +155,6 @@ impl Scorecard {
         });
         let metrics = metrics.collect();
         let scores: Vec<Option<f64>> = score.samples.iter().map(|sample| sample.score).collect();
-        let mut questions = String::new();
-        for sample in samples {
-            for part in [
-                sample.id.as_str(),
-                &sample.question,
-                sample.reference.as_deref().unwrap_or_default(),
-            ] {
-                questions.push_str(part);
-                questions.push('\0');
-            }
-        }
         Self {
             format: FORMAT,
             task,
@@ -160,7 +162,7 @@ impl Scorecard {
             protocol,
             model: None,
             identity: BTreeMap::new(),
-            questions: text_sha256(&questions),
+            questions: questions_sha256(samples),
             samples: samples.iter().map(|sample| sample.id.to_string()).collect(),
             pictures: clusters(samples),
             scores: Column::new(&scores, |score| match score {

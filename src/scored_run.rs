@@ -23,10 +23,12 @@ pub struct ScoredRun<'a> {
     pub task: Task,
     /// The name of the model.
     pub model: &'a str,
+    /// Whether the headline is all that is said.
+    pub quiet: bool,
 }
 
 impl ScoredRun<'_> {
-    /// Writes the score of `entries` into the folder and prints it.
+    /// Writes the score of `entries` into the folder; prints it, or says its headline on stderr.
     pub fn write(&self, entries: &HashMap<String, Entry>, score: &Score) -> Result<Results, Fault> {
         let mut results = Results::new(self.dataset, self.task, Protocol::Paper, score);
         results.model = Some(self.model.to_owned());
@@ -41,11 +43,20 @@ impl ScoredRun<'_> {
         let scorecard = scorecard.of_run(self.model, &identity.unwrap_or_default());
         Scorecard::write(&self.folder.scorecard(), &[scorecard])?;
 
-        let mut out = std::io::stdout().lock();
-        score_table::write(&mut out, &results)
-            .and_then(|()| out.flush())
-            .map_err(|error| Fault::stdout(&error))?;
-        eprintln!("{}: written to `{}`", self.task, self.folder.path().display());
+        let folder = self.folder.path().display();
+        if self.quiet {
+            eprintln!(
+                "{}: {}; written to `{folder}`",
+                self.task,
+                score_table::headline(&results)
+            );
+        } else {
+            let mut out = std::io::stdout().lock();
+            score_table::write(&mut out, &results)
+                .and_then(|()| out.flush())
+                .map_err(|error| Fault::stdout(&error))?;
+            eprintln!("{}: written to `{folder}`", self.task);
+        }
         Ok(results)
     }
 }

@@ -105,6 +105,22 @@ impl Table {
         self.rows.push(cells.collect());
     }
 
+    /// Without the columns that no row fills.
+    pub fn without_empty_columns(mut self) -> Self {
+        let filled = |column: usize| {
+            let mut cells = self.rows.iter().filter_map(|row| row.get(column));
+            cells.any(|cell| !cell.text.is_empty())
+        };
+        let kept: Vec<bool> = (0..self.columns.len()).map(filled).collect();
+        let mut keep = kept.iter().copied();
+        self.columns.retain(|_| keep.next().unwrap_or(true));
+        for row in &mut self.rows {
+            let mut keep = kept.iter().copied();
+            row.retain(|_| keep.next().unwrap_or(true));
+        }
+        self
+    }
+
     /// For a terminal; a star marks the best.
     pub fn write_text(&self, out: &mut dyn Write) -> io::Result<()> {
         let mark = |cell: &Cell| {
@@ -301,6 +317,15 @@ a|b & \\textbf{85.95} \\\\
             "{page}"
         );
         assert!(page.contains("<td>\\u{1b}[31m&lt;b&gt;&amp;_</td>"), "{page}");
+    }
+
+    #[test]
+    fn a_column_that_no_row_fills_is_left_out() {
+        let mut table = Table::new(&[left("model"), right("rank"), right("f1")]);
+        table.row(["a", "", "1"].map(str::to_owned));
+        table.row(["b", "", ""].map(str::to_owned));
+        let csv = text(|out| table.without_empty_columns().write_csv(out));
+        assert_eq!(csv, "model,f1\na,1\nb,\n");
     }
 
     #[test]

@@ -82,7 +82,9 @@ impl TaskRun<'_> {
         } else {
             if model.needs_pictures() {
                 self.questions.require_some_picture(&before.open)?;
-                eprintln!("{}: asked with {}", self.questions.task(), self.settings(model));
+                if !self.args.quiet {
+                    eprintln!("{}: asked with {}", self.questions.task(), self.settings(model));
+                }
             }
             // A model that cannot be loaded must not leave a folder that claims a run.
             model.load(self.questions.dataset())?;
@@ -128,7 +130,7 @@ impl TaskRun<'_> {
         manifest.pictures = PictureDigest::of_file(&self.folder.pictures())?;
         artefact::write_json(&self.folder.manifest(), manifest)?;
         self.show_failures(&asked.failures);
-        if let Some(report) = &asked.report {
+        if let (Some(report), false) = (&asked.report, self.args.quiet) {
             speed::say(self.questions.task(), report, asked.seconds, asked.new_tokens);
         }
         Ok(asked.stop)

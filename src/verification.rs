@@ -257,21 +257,8 @@ impl<'a> Verification<'a> {
             root,
             images: self.args.images.clone().or(images),
             split: self.manifest.identity.get("split").cloned(),
-            grades: self.args.grades.clone().or_else(|| self.own_grades()),
+            grades: self.args.grades.clone().or_else(|| self.folder.grades()),
         })
-    }
-
-    /// The one file in the folder that `grade` has written.
-    fn own_grades(&self) -> Option<PathBuf> {
-        let is_one = |path: &Path| {
-            let name = path.file_name().and_then(|name| name.to_str()).unwrap_or_default();
-            (name.contains("-grade-") && name.ends_with("runs.json")) || name.ends_with("-matches.json")
-        };
-        let entries = std::fs::read_dir(self.folder.path()).ok()?;
-        let mut files = entries
-            .filter_map(|entry| Some(entry.ok()?.path()))
-            .filter(|path| is_one(path));
-        files.next().filter(|_| files.next().is_none())
     }
 
     fn data(&self, dataset: &dyn Dataset) -> Finding {
@@ -367,6 +354,10 @@ impl<'a> Verification<'a> {
         anew.failed = self.entries.values().filter(|entry| entry.error.is_some()).count();
         anew.truncated = self.entries.values().filter(|entry| entry.truncated).count();
         anew.timings = stored.timings;
+        if stored.questions.is_empty() {
+            // An earlier vila-bench did not write them.
+            anew.questions.clear();
+        }
         let mut found = vec![Finding::of(
             "scores",
             stored.metrics.0.len(),

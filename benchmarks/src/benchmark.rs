@@ -35,8 +35,11 @@ pub trait Benchmark: Sync {
     }
     /// Finds the data under `source`, recognises their layout and reads all but the pictures.
     fn load(&self, source: &DataSource) -> Result<Box<dyn Dataset>, DataError>;
+    /// The releases of the questions and labels that differ in what they score, by name. Where there is one, every layout
+    /// holds the same labels.
+    fn releases(&self) -> &'static [&'static str];
     /// Every release of the questions and labels that lies under `source`, whatever its split and layout; the one that
-    /// [`Benchmark::load`] takes may be among them. Empty where releases differ in nothing that scores.
+    /// [`Benchmark::load`] takes may be among them. Empty where there is one release.
     fn versions(&self, _source: &DataSource) -> Result<Vec<Version>, DataError> {
         Ok(Vec::new())
     }

@@ -218,6 +218,10 @@ impl Benchmark for Gqa {
         KNOWN_FILES
     }
 
+    fn releases(&self) -> &'static [&'static str] {
+        &["GQA 1.2"]
+    }
+
     fn load(&self, source: &DataSource) -> Result<Box<dyn Dataset>, DataError> {
         Ok(Box::new(layout::load(source)?))
     }

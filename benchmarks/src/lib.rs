@@ -53,6 +53,7 @@ pub use judge::{Call, Finding, Judge, Judgement, Verdict};
 pub use matching::{Duplicates, Unlocated, match_predictions};
 pub use metric::{Metric, MetricId, Ratio, SampleScore, Score, Term};
 pub use mm_vet::{ReferenceGrades, reference_grades};
+pub use mme::Subtask as MmeSubtask;
 pub use picture::{Picture, PictureError, PictureStore};
 pub use prediction::{Prediction, PredictionFile, PredictionKey, PredictionOutcome};
 pub use registry::{REGISTRY, benchmark};

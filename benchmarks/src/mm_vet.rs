@@ -148,6 +148,10 @@ impl Benchmark for MmVet {
         KNOWN_FILES
     }
 
+    fn releases(&self) -> &'static [&'static str] {
+        &["MM-Vet v1"]
+    }
+
     fn load(&self, source: &DataSource) -> Result<Box<dyn Dataset>, DataError> {
         let mut data = layout::load(source)?;
         if let Some(path) = &source.grades {

@@ -162,6 +162,10 @@ impl Benchmark for MmBench {
         KNOWN_FILES
     }
 
+    fn releases(&self) -> &'static [&'static str] {
+        &["2023-07-12", "the later `MMBench_DEV_EN`", "V1.1"]
+    }
+
     fn load(&self, source: &DataSource) -> Result<Box<dyn Dataset>, DataError> {
         let mut data = layout::load(source)?;
         if let Some(path) = &source.grades {

@@ -38,7 +38,7 @@ use crate::sample::Sample;
 use crate::source::DataSource;
 use crate::task::{PromptStyle, Protocol, Task};
 
-pub(crate) use subtask::Subtask;
+pub use subtask::Subtask;
 
 /// What LLaVA and lmms-eval ask for after a newline.
 const SUFFIX: &str = "Answer the question using a single word or phrase.";
@@ -137,6 +137,10 @@ impl Benchmark for Mme {
 
     fn known_files(&self) -> &'static [KnownFile] {
         KNOWN_FILES
+    }
+
+    fn releases(&self) -> &'static [&'static str] {
+        &["the release", "copies without two landmark pictures"]
     }
 
     fn load(&self, source: &DataSource) -> Result<Box<dyn Dataset>, DataError> {

@@ -161,6 +161,10 @@ impl Benchmark for Pope {
         KNOWN_FILES
     }
 
+    fn releases(&self) -> &'static [&'static str] {
+        &["AoiDragon/POPE e3e39262", "its labels since 2023-10-09"]
+    }
+
     fn load(&self, source: &DataSource) -> Result<Box<dyn Dataset>, DataError> {
         Ok(Box::new(layout::load(source)?))
     }

@@ -8,7 +8,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use crate::error::DataError;
-use crate::metric::{Metric, MetricId, Ratio, SampleScore, Term};
+use crate::metric::{Metric, MetricId, Ratio, SampleScore, Score, Term};
 use crate::python_text;
 use crate::vqa_text::Normaliser;
 
@@ -60,6 +60,19 @@ pub struct Compared {
     pub outcomes: Vec<Outcome>,
     /// How many answers are the empty text.
     pub empty: usize,
+}
+
+impl Compared {
+    /// The score with these metrics of the outcomes.
+    pub fn score(self, metrics: Vec<Metric>) -> Score {
+        Score {
+            answered: self.outcomes.len(),
+            unparsed: 0,
+            empty: self.empty,
+            metrics,
+            samples: self.samples,
+        }
+    }
 }
 
 impl Rule {

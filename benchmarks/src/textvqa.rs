@@ -113,6 +113,10 @@ impl Benchmark for Textvqa {
         KNOWN_FILES
     }
 
+    fn releases(&self) -> &'static [&'static str] {
+        &["TextVQA 0.5.1"]
+    }
+
     fn load(&self, source: &DataSource) -> Result<Box<dyn Dataset>, DataError> {
         Ok(Box::new(layout::load(source)?))
     }
@@ -205,13 +209,8 @@ impl Dataset for TextvqaData {
             remedy: format!("put `{ANNOTATION}` there; it comes from textvqa.org"),
         })?;
         let compared = references.compare(answers, Rule::of(normaliser))?;
-        Ok(Score {
-            answered: compared.outcomes.len(),
-            unparsed: 0,
-            empty: compared.empty,
-            metrics: vec![soft_accuracy::mean("accuracy", compared.outcomes)],
-            samples: compared.samples,
-        })
+        let accuracy = soft_accuracy::mean("accuracy", compared.outcomes.iter().copied());
+        Ok(compared.score(vec![accuracy]))
     }
 }
 

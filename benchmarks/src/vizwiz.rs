@@ -182,6 +182,10 @@ impl Benchmark for Vizwiz {
         KNOWN_FILES
     }
 
+    fn releases(&self) -> &'static [&'static str] {
+        &["VizWiz-VQA"]
+    }
+
     fn load(&self, source: &DataSource) -> Result<Box<dyn Dataset>, DataError> {
         Ok(Box::new(layout::load(source)?))
     }
@@ -281,13 +285,8 @@ impl VizwizData {
     fn score_by(&self, rule: Rule, answers: &[Option<String>]) -> Result<Score, DataError> {
         let labels = self.labels.as_ref().ok_or_else(|| self.no_labels())?;
         let compared = labels.references.compare(answers, rule)?;
-        Ok(Score {
-            answered: compared.outcomes.len(),
-            unparsed: 0,
-            empty: compared.empty,
-            metrics: labels.metrics(&compared),
-            samples: compared.samples,
-        })
+        let metrics = labels.metrics(&compared);
+        Ok(compared.score(metrics))
     }
 
     fn no_labels(&self) -> DataError {

@@ -170,6 +170,10 @@ impl Benchmark for Vqav2 {
          and annotations of visualqa.org and COCO's `val2014`"
     }
 
+    fn releases(&self) -> &'static [&'static str] {
+        &["VQA v2.0"]
+    }
+
     fn load(&self, source: &DataSource) -> Result<Box<dyn Dataset>, DataError> {
         Ok(Box::new(layout::load(source)?))
     }
@@ -273,13 +277,8 @@ impl Vqav2Data {
     fn score_by(&self, rule: Rule, answers: &[Option<String>]) -> Result<Score, DataError> {
         let labels = self.labels.as_ref().ok_or_else(|| self.no_labels())?;
         let compared = labels.references.compare(answers, rule)?;
-        Ok(Score {
-            answered: compared.outcomes.len(),
-            unparsed: 0,
-            empty: compared.empty,
-            metrics: labels.metrics(&compared),
-            samples: compared.samples,
-        })
+        let metrics = labels.metrics(&compared);
+        Ok(compared.score(metrics))
     }
 
     fn no_labels(&self) -> DataError {

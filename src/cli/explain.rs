@@ -21,7 +21,7 @@ pub struct ExplainArgs {
     /// Where pictures are looked for after the layout's own places; default: where the run looked
     #[arg(long, value_name = "DIR")]
     pub images: Option<PathBuf>,
-    /// Grades of the answers, for `mm-vet`
+    /// Grades or matches of the answers; default: those that `grade` has written into RUN
     #[arg(long, value_name = "FILE")]
     pub grades: Option<PathBuf>,
     /// Also ask part of the questions again with one thing changed at a time: all of `asked-again` (nothing changed),

@@ -51,6 +51,9 @@ pub struct RunArgs {
     /// when used) and float16 on CUDA; `int4` keeps the four bits of an AWQ checkpoint
     #[arg(long, value_enum, default_value = "auto")]
     pub dtype: DtypeArg,
+    /// Threads to compute with; default: one a core. A small checkpoint needs one
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..))]
+    pub threads: Option<u16>,
     /// Questions in flight at once at most; `auto` takes as many as pay and fit into memory
     #[arg(long, value_name = "auto|N", default_value = "auto", value_parser = batch_size)]
     pub batch_size: BatchSize,
@@ -107,6 +110,10 @@ pub struct RunArgs {
     /// Start anew; the old journal is kept beside the new one
     #[arg(long)]
     pub fresh: bool,
+    /// Say of each benchmark its progress and headline only: tables and timings stand in the run's folder, and
+    /// `data check` says what the data are
+    #[arg(long)]
+    pub quiet: bool,
 }
 
 /// How a checkpoint is opened.

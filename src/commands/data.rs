@@ -21,6 +21,12 @@ const HASH_DIGITS: usize = 16;
 
 /// Prints what is there; an error where a picture is missing or broken, or where nothing is there.
 pub fn check(args: &DataCheckArgs) -> Result<Exit, Fault> {
+    if !args.data.is_dir() {
+        return Err(Fault::User(format!(
+            "`{}` is no folder; name the one that holds the benchmarks' data",
+            args.data.display()
+        )));
+    }
     let source = DataSource {
         root: args.data.clone(),
         images: args.images.clone(),

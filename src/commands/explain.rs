@@ -44,11 +44,14 @@ struct Document {
 /// leave of the gap.
 pub fn run(args: &ExplainArgs) -> Result<Exit, Fault> {
     let folder = RunFolder::at(args.run.clone());
+    if !folder.results().is_file() {
+        return Err(not_scored(&folder)?);
+    }
     let results = Results::read(&folder.results())?;
     let row = published(&args.against, &results)?;
     let manifests = folder.manifests()?;
     let manifest = manifests.first().map(|(_, manifest)| manifest);
-    let source = source(args, &results, manifest)?;
+    let source = source(args, &folder, &results, manifest)?;
     let benchmark = task::benchmark(results.task)?;
     let dataset: Arc<dyn Dataset> = benchmark.load(&source)?.into();
     task::say_what_was_found(results.task, dataset.as_ref());
@@ -74,9 +77,17 @@ pub fn run(args: &ExplainArgs) -> Result<Exit, Fault> {
         let (task, metric) = (results.task, &row.metric);
         Fault::User(format!("{task}: this run has no `{metric}` to explain: {reason}"))
     })?;
-    let mut alternatives = explanation.alternatives(&score, benchmark.versions(&source)?);
+    let mut alternatives = explanation.alternatives(&score, benchmark.releases(), benchmark.versions(&source)?);
     let mut exit = Exit::Done;
     if let Some(factors) = &args.rerun {
+        if let Some(judge) = dataset.judge() {
+            return Err(Fault::User(format!(
+                "--rerun: {} has graded the answers of `{}`, and no others; leave it out, or grade a run of each setting \
+                 and compare the runs",
+                judge.name,
+                args.run.display()
+            )));
+        }
         let recorded = manifest.ok_or_else(|| not_recorded(args))?;
         let pinned = pinned(args, recorded)?;
         // What keeps the run itself from being made again is no property of a factor.
@@ -127,8 +138,23 @@ pub fn run(args: &ExplainArgs) -> Result<Exit, Fault> {
     Ok(exit)
 }
 
+/// A folder without a score: of a run that has none yet, or of no run.
+fn not_scored(folder: &RunFolder) -> Result<Fault, Fault> {
+    let what = if folder.manifests()?.is_empty() {
+        "holds no results.json; name a folder that `run` has written, runs/<model>/<task>@<split>"
+    } else {
+        "is not scored yet; finish it with `vila-bench run`, or have its answers graded with `vila-bench grade`"
+    };
+    Ok(Fault::User(format!("`{}` {what}", folder.path().display())))
+}
+
 /// Where the data lie: where they are said to, else where the run found them.
-fn source(args: &ExplainArgs, results: &Results, manifest: Option<&Manifest>) -> Result<DataSource, Fault> {
+fn source(
+    args: &ExplainArgs,
+    folder: &RunFolder,
+    results: &Results,
+    manifest: Option<&Manifest>,
+) -> Result<DataSource, Fault> {
     let recorded = manifest.and_then(recorded_run::options);
     let (root, images) = match (&args.data, recorded) {
         (Some(root), recorded) => (root.clone(), recorded.and_then(|run| run.images)),
@@ -144,7 +170,7 @@ fn source(args: &ExplainArgs, results: &Results, manifest: Option<&Manifest>) ->
         root,
         images: args.images.clone().or(images),
         split: Some(results.split.clone()),
-        grades: args.grades.clone(),
+        grades: args.grades.clone().or_else(|| folder.grades()),
     })
 }
 

@@ -93,6 +93,7 @@ impl Grading<'_> {
                 dataset: dataset.as_ref(),
                 task: self.args.task,
                 model: &model,
+                quiet: self.args.quiet,
             };
             scored.write(&folder.entries()?, &score)?;
         }
@@ -197,7 +198,9 @@ impl Grading<'_> {
 
     fn load(&self, source: &DataSource) -> Result<Box<dyn Dataset>, Fault> {
         let dataset = task::benchmark(self.args.task)?.load(source)?;
-        task::say_what_was_found(self.args.task, dataset.as_ref());
+        if !self.args.quiet {
+            task::say_what_was_found(self.args.task, dataset.as_ref());
+        }
         Ok(dataset)
     }
 

@@ -3,7 +3,7 @@
 use std::io::{self, Write};
 
 use crate::artefact;
-use crate::beside_published::{Line, beside_published, notes, read_runs, selection};
+use crate::beside_published::{Line, Run, beside_published, notes, read_runs, selection};
 use crate::cli::{LeaderboardArgs, TableFormat};
 use crate::exit::Exit;
 use crate::fault::Fault;
@@ -13,8 +13,8 @@ use crate::table::{Cell, Table, html, left, right};
 pub fn run(args: &LeaderboardArgs) -> Result<Exit, Fault> {
     let selection = selection(&args.against)?;
     let mut lines = Vec::new();
-    for run in read_runs(&args.runs)? {
-        lines.extend(beside_published(&run, &selection)?);
+    for runs in read_runs(&args.runs)?.chunk_by(Run::is_like) {
+        lines.extend(beside_published(runs, &selection)?);
     }
     let write = |out: &mut dyn Write| write(out, args.format, &lines);
     match &args.out {
@@ -32,11 +32,11 @@ pub fn run(args: &LeaderboardArgs) -> Result<Exit, Fault> {
 fn write(out: &mut dyn Write, format: TableFormat, lines: &[Line]) -> io::Result<()> {
     match format {
         TableFormat::Table => {
-            table(lines).write_text(out)?;
+            table(lines).without_empty_columns().write_text(out)?;
             notes(lines).iter().try_for_each(|note| writeln!(out, "{note}"))
         }
         TableFormat::Md => {
-            table(lines).write_markdown(out)?;
+            table(lines).without_empty_columns().write_markdown(out)?;
             writeln!(out)?;
             notes(lines).iter().try_for_each(|note| writeln!(out, "- {note}"))
         }
@@ -47,10 +47,10 @@ fn write(out: &mut dyn Write, format: TableFormat, lines: &[Line]) -> io::Result
         }
         TableFormat::Latex => {
             notes(lines).iter().try_for_each(|note| writeln!(out, "% {note}"))?;
-            table(lines).write_latex(out)
+            table(lines).without_empty_columns().write_latex(out)
         }
         TableFormat::Html => {
-            table(lines).write_html(out)?;
+            table(lines).without_empty_columns().write_html(out)?;
             writeln!(out, "<ul>")?;
             notes(lines)
                 .iter()

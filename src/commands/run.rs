@@ -75,6 +75,7 @@ fn conclude(run: &TaskRun<'_>, model: &Model, plan: &Plan) -> Result<Exit, Fault
                 dataset,
                 task: run.questions.task(),
                 model: model.name(),
+                quiet: run.args.quiet,
             };
             scored.write(&entries, &score)?;
         }

@@ -2,9 +2,11 @@
 //!
 //! A [`scene`] is drawn from a seed and says everything; [`draw`] makes its picture, the eight files named after
 //! benchmarks make questions and answers of it and write them in the benchmark's official layout ([`suite`]), and
-//! [`training`] writes scenes of the same world to learn from, none of which the suite shows.
+//! [`training`] writes scenes of the same world to learn from, none of which the suite shows. [`damage`] spoils a
+//! checkpoint, for the demo's comparison to find.
 
 mod captions;
+pub mod damage;
 mod dice;
 mod draw;
 mod font;
@@ -24,7 +26,7 @@ mod vizwiz;
 mod vqav2;
 mod world;
 
-pub use suite::{SEED, write as write_suite};
+pub use suite::{SEED, asks as suite_asks, write as write_suite};
 pub use training::write as write_training;
 
 /// Keeps yes and no equally frequent among the questions that are taken.

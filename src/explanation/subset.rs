@@ -94,24 +94,10 @@ fn leader(leaders: &[usize], mut index: usize) -> usize {
 
 #[cfg(test)]
 mod tests {
-    use std::path::PathBuf;
-
-    use benchmarks::{Picture, SampleId};
     use proptest::prelude::*;
 
     use super::*;
-
-    fn sample(n: usize, picture: usize, category: usize, scoring_group: usize) -> Sample {
-        Sample {
-            id: SampleId::new(format!("s{n}")),
-            source_id: n.to_string(),
-            pictures: vec![Picture::file(format!("p{picture}"), PathBuf::new())],
-            question: String::new(),
-            category: Some(format!("c{category}")),
-            reference: None,
-            scoring_group,
-        }
-    }
+    use crate::plan::tests::sample;
 
     #[test]
     fn pictures_and_scoring_groups_hang_together() {

@@ -1,5 +1,7 @@
 //! From what was found to the page: words and charts for `page.html`, which escapes all of them.
 
+use std::slice;
+
 use minijinja::Environment;
 use minijinja::value::Serde;
 use serde::Serialize;
@@ -129,7 +131,7 @@ pub fn render(
         let mut of_runs = Vec::new();
         for run in &benchmark.runs {
             of_runs.push(match &run.metrics {
-                Some(metrics) => beside_published(metrics, selection)?,
+                Some(metrics) => beside_published(slice::from_ref(metrics), selection)?,
                 None => Vec::new(),
             });
         }

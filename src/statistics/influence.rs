@@ -10,6 +10,9 @@ pub(super) struct Linearised {
     /// By cluster: the sum of the influences of its samples, `None` where it has no sample in the metric. They add up
     /// to 0.
     pub(super) influence: Vec<Option<f64>>,
+    /// By cluster: how much of the value rests on it, `weight · Σ denominator of the cluster / Σ denominator`. Together
+    /// the sum of the weights.
+    pub(super) share: Vec<f64>,
     /// How many samples take part.
     pub(super) samples: usize,
 }
@@ -19,6 +22,7 @@ pub(super) struct Linearised {
 pub(super) fn linearise(ratios: &[Ratio], clusters: &[usize]) -> Option<Linearised> {
     let highest = clusters.iter().max()?;
     let mut influence = vec![None; highest + 1];
+    let mut share = vec![0.0; highest + 1];
     let mut takes_part = vec![false; clusters.len()];
     let mut value = 0.0;
     for ratio in ratios {
@@ -31,7 +35,9 @@ pub(super) fn linearise(ratios: &[Ratio], clusters: &[usize]) -> Option<Linearis
         value += ratio.weight * quotient;
         for term in &ratio.terms {
             *takes_part.get_mut(term.sample)? = true;
-            let of_cluster = influence.get_mut(*clusters.get(term.sample)?)?;
+            let cluster = *clusters.get(term.sample)?;
+            *share.get_mut(cluster)? += ratio.weight * term.denominator / denominator;
+            let of_cluster = influence.get_mut(cluster)?;
             let of_term = ratio.weight * (term.numerator - quotient * term.denominator) / denominator;
             *of_cluster = Some(of_cluster.unwrap_or(0.0) + of_term);
         }
@@ -39,6 +45,7 @@ pub(super) fn linearise(ratios: &[Ratio], clusters: &[usize]) -> Option<Linearis
     Some(Linearised {
         value,
         influence,
+        share,
         samples: takes_part.into_iter().filter(|takes_part| *takes_part).count(),
     })
 }
@@ -47,6 +54,14 @@ impl Linearised {
     /// How many clusters take part.
     pub(super) fn clusters(&self) -> usize {
         self.influence.iter().flatten().count()
+    }
+
+    /// By how much the relative variance of the variance exceeds that under normal influences, which Student's t allows
+    /// for: their excess kurtosis over their number; 0 where it is less. At most 1.
+    pub(super) fn excess(&self) -> f64 {
+        let squares = self.influence.iter().flatten().map(|one| one * one);
+        let (sum, of_squares) = squares.fold((0.0, 0.0), |(sum, of_squares), one| (sum + one, of_squares + one * one));
+        (of_squares / (sum * sum) - 3.0 / self.clusters() as f64).max(0.0)
     }
 
     /// The variance of the value: the sum of squared influences with the small-sample factor G / (G − 1). `None` with

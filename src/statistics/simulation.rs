@@ -4,6 +4,12 @@
 //! two of them is that of the design. LLaVA-1.5-13B on POPE (accuracy 86.98, standard error 0.55 where independent
 //! questions would have 0.36) has about 0.08. [`RUNS`] simulated runs each; the seed is fixed, so a failure is a change of
 //! the code.
+//!
+//! No interval holds what its sample has no trace of: were half of the right answers of 5 % on 100 pictures on two or
+//! three pictures that are all right, one sample in fourteen would have none of these and look like 2.5 % at random.
+//! There the coverage was seen to be 92 %, 89 with one to nine questions a picture, and 95 and 94 with 200 pictures. Where
+//! three pictures in a hundred are all wrong and the others earn 0.9 or 1, it was seen to be 94 and 91 %; with one to
+//! ninety questions a picture, two of a hundred wrong, 81 %.
 
 use std::fmt;
 
@@ -24,7 +30,7 @@ struct Design {
     name: &'static str,
     /// Questions of each picture.
     pictures: Vec<usize>,
-    /// Correlation of two answers about one picture.
+    /// Correlation of two answers about one picture; 1 where each picture is all right or all wrong.
     alike: f64,
 }
 
@@ -51,6 +57,9 @@ impl Design {
     /// The probability on one picture: half as likely as on average, or so much likelier that mean and correlation are
     /// as wanted.
     fn of_picture(&self, random: &mut ChaCha8Rng, probability: f64) -> f64 {
+        if self.alike == 1.0 {
+            return f64::from(random.random_bool(probability));
+        }
         let rare = probability.min(1.0 - probability);
         let (low, high) = (rare / 2.0, rare + 2.0 * self.alike * (1.0 - rare));
         let of_picture = if random.random_bool((rare - low) / (high - low)) {
@@ -84,6 +93,15 @@ fn equal(name: &'static str, pictures: usize, questions: usize, alike: f64) -> D
     Design {
         name,
         pictures: vec![questions; pictures],
+        alike,
+    }
+}
+
+/// One to nine questions a picture.
+fn uneven(name: &'static str, pictures: usize, alike: f64) -> Design {
+    Design {
+        name,
+        pictures: (0..pictures).map(|picture| 1 + picture * 9 / pictures).collect(),
         alike,
     }
 }
@@ -160,7 +178,6 @@ fn require(what: impl fmt::Display, share: f64, allowed: std::ops::RangeInclusiv
 fn intervals_of_accuracies_hold_the_truth() {
     let designs = [
         equal("a hundred pictures", 100, 1, 0.0),
-        equal("a hundred pictures, five questions each", 100, 5, 0.2),
         equal("mmbench groups", 1176, 1, 0.0),
         equal("vizwiz", 4319, 1, 0.0),
         equal("pope, one category", 500, 6, 0.2),
@@ -176,25 +193,56 @@ fn intervals_of_accuracies_hold_the_truth() {
     }
 }
 
+/// A hundred pictures, the fewest of which 93 to 97 % is asked, where few of them are right, or few are wrong.
+#[test]
+fn intervals_of_a_hundred_pictures_hold_the_truth() {
+    for alike in [0.0, 0.2, 1.0] {
+        for design in [equal("equal", 100, 5, alike), uneven("uneven", 100, alike)] {
+            for truth in [0.05, 0.1, 0.5, 0.9, 0.95] {
+                let share = coverage(&design, 100.0 * truth, |random| {
+                    vec![mean(design.draw(random, truth).into_iter().map(f64::from))]
+                });
+                let what = format!("{design}, alike {alike}, accuracy {truth}");
+                require(what, share, 0.93..=0.97);
+            }
+        }
+    }
+}
+
+/// A right answer equals two, three or more of the references.
+const EARNED: [f64; 3] = [0.6, 0.9, 1.0];
+
+/// Of samples of which that share is right.
+fn coverage_of_soft_accuracy(design: &Design, right: f64) -> f64 {
+    let expected = 100.0 * right * EARNED.iter().sum::<f64>() / 3.0;
+    coverage(design, expected, |random| {
+        let right = design.draw(random, right);
+        vec![mean(right.into_iter().map(|right| {
+            let value = EARNED[random.random_range(0..3)];
+            if right { value } else { 0.0 }
+        }))]
+    })
+}
+
 #[test]
 fn intervals_of_soft_accuracies_hold_the_truth() {
-    let design = Design {
+    let textvqa = Design {
         name: "textvqa",
         pictures: (0..3166).map(|picture| 1 + usize::from(picture < 1834)).collect(),
         alike: 0.3,
     };
-    for truth in [0.2, 0.6] {
-        // A right answer equals two, three or more of the references.
-        let earned = [0.6, 0.9, 1.0];
-        let expected = 100.0 * truth * earned.iter().sum::<f64>() / 3.0;
-        let share = coverage(&design, expected, |random| {
-            let right = design.draw(random, truth);
-            vec![mean(right.into_iter().map(|right| {
-                let value = earned[random.random_range(0..3)];
-                if right { value } else { 0.0 }
-            }))]
-        });
-        require(format!("{design}, soft accuracy {expected:.0}"), share, 0.93..=0.97);
+    for right in [0.2, 0.6] {
+        let share = coverage_of_soft_accuracy(&textvqa, right);
+        require(format!("{textvqa}, {right} right, soft accuracy"), share, 0.93..=0.97);
+    }
+    for alike in [0.2, 1.0] {
+        for design in [equal("equal", 100, 5, alike), uneven("uneven", 100, alike)] {
+            for right in [0.06, 0.12, 0.9, 0.95] {
+                let share = coverage_of_soft_accuracy(&design, right);
+                let what = format!("{design}, alike {alike}, {right} right, soft accuracy");
+                require(what, share, 0.93..=0.97);
+            }
+        }
     }
 }
 

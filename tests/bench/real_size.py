@@ -1,12 +1,13 @@
 """Checkpoints of the published sizes, filled with noise: what loading and asking them costs on this machine.
 
-Two are written, measured and deleted again, one after the other: one of llava-1.5-7b's shape (layout D, float16, 14.1 GB)
-and one of VILA1.5-3b's (layout B, bfloat16, 6.3 GB). The noise is one seeded block, repeated: what the model says means
+Three are written, measured and deleted again, one after the other: one of llava-1.5-7b's shape (layout D, float16,
+14.1 GB) and two of VILA1.5-3b's (layout B), which runs in float32: from bfloat16, as it is published (6.3 GB), and from
+float32 (12.5 GB). The noise is one seeded block, repeated: what the model says means
 nothing, how long it takes does. Figures: loading beside `cat` of the same files, from a cold page cache, once
 more hashing the files in the same pass, as a checkpoint's first run does, and from a warm one; seconds to the first token; tokens per
 second behind it; peak resident memory, mapped pages included, beside the weights.
 
-Usage: python3 tests/bench/real_size.py target/release/examples/real_size [--only 7b|3b] [--folder DIR] [--keep]
+Usage: python3 tests/bench/real_size.py target/release/examples/real_size [--only 7b|3b|3b-float32] [--folder DIR] [--keep]
 """
 
 import argparse
@@ -38,6 +39,10 @@ def brain(value):
     return struct.pack("<f", value)[2:]
 
 
+def single(value):
+    return struct.pack("<f", value)
+
+
 def blocks(pack):
     """Small noise for matrices, ones for the scales of norms."""
     generator = random.Random(SEED)
@@ -51,7 +56,7 @@ def write_weights(folder, shapes, dtype, pack):
     noise, ones = blocks(pack)
     shards, size = [[]], 0
     for name, shape in shapes.items():
-        count = 2
+        count = len(pack(0.0))
         for side in shape:
             count *= side
         if size + count > SHARD_BYTES and shards[-1]:
@@ -145,7 +150,7 @@ def write_7b(folder):
     write_weights(folder, shapes, "F16", half)
 
 
-def write_3b(folder):
+def write_3b(folder, dtype="BF16", pack=brain):
     """Efficient-Large-Model/VILA1.5-3b, the vocabulary filled up to 32000 pieces."""
     tiny, hidden = TINY / "tiny-vila15", 2560
     llama = {"hidden_size": hidden, "intermediate_size": 6912, "num_hidden_layers": 32, "vocab_size": 32000}
@@ -167,17 +172,21 @@ def write_3b(folder):
         entry = b"\x0a" + bytes([len(piece)]) + piece + b"\x15" + struct.pack("<f", -1e6 - number)
         pieces += b"\x0a" + bytes([len(entry)]) + entry
     (folder / "llm" / "tokenizer.model").write_bytes(pieces)
-    write_weights(folder / "llm", decoder("model.", "lm_head.weight", hidden, 6912, 32, 32000), "BF16", brain)
+    write_weights(folder / "llm", decoder("model.", "lm_head.weight", hidden, 6912, 32, 32000), dtype, pack)
     tower, merged = "vision_model.", 4 * 1152
     shapes = {
         f"{tower}embeddings.patch_embedding.weight": [1152, 3, 14, 14],
         f"{tower}embeddings.patch_embedding.bias": [1152],
         f"{tower}embeddings.position_embedding.weight": [729, 1152],
     }
-    write_weights(folder / "vision_tower", shapes | tower_blocks(tower, 1152, 4304, 27), "BF16", brain)
+    write_weights(folder / "vision_tower", shapes | tower_blocks(tower, 1152, 4304, 27), dtype, pack)
     shapes = {"layers.1.weight": [merged], "layers.1.bias": [merged], "layers.2.weight": [hidden, merged]}
     shapes |= {"layers.2.bias": [hidden], "layers.4.weight": [hidden, hidden], "layers.4.bias": [hidden]}
-    write_weights(folder / "mm_projector", shapes, "BF16", brain)
+    write_weights(folder / "mm_projector", shapes, dtype, pack)
+
+
+def write_3b_float32(folder):
+    write_3b(folder, "F32", single)
 
 
 def forget(files):
@@ -232,11 +241,11 @@ def measure(program, name, write, folder):
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("program", help="the built example `real_size` of model_adapters")
-    parser.add_argument("--only", choices=["7b", "3b"])
+    parser.add_argument("--only", choices=["7b", "3b", "3b-float32"])
     parser.add_argument("--folder", type=pathlib.Path, default=ROOT / ".bench" / "real-size")
     parser.add_argument("--keep", action="store_true", help="leave the checkpoints there")
     arguments = parser.parse_args()
-    for name, write in [("3b", write_3b), ("7b", write_7b)]:
+    for name, write in [("3b", write_3b), ("3b-float32", write_3b_float32), ("7b", write_7b)]:
         if arguments.only not in (None, name):
             continue
         folder = arguments.folder / name

@@ -74,6 +74,55 @@ fn a_run_of_another_format_version_is_named_by_every_reader() {
 }
 
 #[test]
+fn a_wrong_place_is_told_what_belongs_there() {
+    let root = tempfile::tempdir().unwrap();
+    let (file, empty) = (root.path().join("file.json"), root.path().join("empty"));
+    std::fs::write(&file, "").unwrap();
+    std::fs::create_dir(&empty).unwrap();
+    std::fs::write(root.path().join("manifest.json"), "{").unwrap();
+    let explain = ["explain", "--against", PAPER];
+    let cases: [(&[&str], &Path, &str); 8] = [
+        (
+            &["leaderboard"],
+            &file,
+            "is a file; name a folder that `run` has written",
+        ),
+        (&["leaderboard"], &empty, "no results.json in"),
+        (
+            &explain,
+            &file,
+            "holds no results.json; name a folder that `run` has written",
+        ),
+        (
+            &explain,
+            &empty,
+            "holds no results.json; name a folder that `run` has written",
+        ),
+        (
+            &["verify"],
+            &file,
+            "holds no manifest.json; name a folder that `run` has written",
+        ),
+        (&["verify"], root.path(), "make the run anew with `run --fresh`"),
+        (
+            &["data", "check", "--data"],
+            &file,
+            "is no folder; name the one that holds the benchmarks' data",
+        ),
+        (&["data", "check", "--data"], &empty, "no benchmark's data in"),
+    ];
+    for (words, path, expected) in cases {
+        let path = path.display().to_string();
+        let ran = match words {
+            ["data", ..] => vila_bench(words.iter().copied().chain([path.as_str()])),
+            _ => command(words, &[Path::new(&path)]),
+        };
+        refused(&ran, expected);
+        assert_eq!(ran.stderr.lines().count(), 1, "{}", ran.stderr);
+    }
+}
+
+#[test]
 fn runs_of_other_benchmarks_and_of_other_data_are_not_compared() {
     let root = tempfile::tempdir().unwrap();
     let data = root.path().join("data");

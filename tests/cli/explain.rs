@@ -55,7 +55,10 @@ fn a_gap_is_told_by_factor() {
     assert!(ran.status == 2 && ran.error().contains("`nowhere`"), "{}", ran.stderr);
     let ran = vila_bench(["explain", "nowhere", "--against", "llava-model-zoo/LLaVA-1.5-13B"]);
     assert!(
-        ran.status == 2 && ran.error().contains("cannot read `nowhere/results.json`"),
+        ran.status == 2
+            && ran
+                .error()
+                .starts_with("`nowhere` holds no results.json; name a folder"),
         "{}",
         ran.stderr
     );
@@ -319,5 +322,100 @@ fn asking_again_measures_what_one_change_costs_and_asks_nothing_twice() {
         ran.status == 2 && ran.error().contains("is not the file that the run was made with"),
         "{}",
         ran.stderr
+    );
+}
+
+/// The OCR tokens are a line of the prompt; what the checkpoint says without it is measured against what it said with it,
+/// which the references are made of.
+#[cfg(feature = "libtorch")]
+#[test]
+fn textvqa_is_asked_again_without_its_ocr_tokens() {
+    let folder = tempfile::tempdir().unwrap();
+    let (data, out) = (folder.path().join("data"), folder.path().join("runs"));
+    copy_folder(&fixtures().join("mini-suite/textvqa"), &data.join("textvqa"));
+    let annotation = data.join("textvqa/TextVQA_0.5.1_val.json");
+    let mut document: Value = serde_json::from_str(&std::fs::read_to_string(&annotation).unwrap()).unwrap();
+    let questions = document["data"].as_array_mut().unwrap();
+    questions.truncate(40);
+    let write = |document: &Value| std::fs::write(&annotation, document.to_string()).unwrap();
+    write(&document);
+    let run = |out: &Path| {
+        let model = fixtures().join("checkpoints/tiny-llava-hf");
+        let [model, data, out] = [&model, &data, out].map(|path| path.display().to_string());
+        let args = [
+            "run", "--model", &model, "--tasks", "textvqa", "--data", &data, "--out", &out,
+        ];
+        let ran = vila_bench(args.into_iter().chain(["--max-new-tokens", "4"]));
+        assert_eq!(ran.status, 0, "{}", ran.stderr);
+        Path::new(&out).join("tiny-llava-hf/textvqa@val")
+    };
+    let first = run(&folder.path().join("first"));
+    let lines = |journal: &Path| -> Vec<Value> {
+        let text = std::fs::read_to_string(journal).unwrap();
+        text.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
+    };
+    let said = lines(&first.join("predictions.jsonl"));
+    for question in document["data"].as_array_mut().unwrap() {
+        let asked = question["question"].as_str().unwrap().to_lowercase();
+        let image = question["image_id"].as_str().unwrap();
+        let line = said.iter().find(|line| {
+            let prompt = line["prompt"].as_str().unwrap().to_lowercase();
+            line["id"].as_str().unwrap().starts_with(image) && prompt.starts_with(&asked)
+        });
+        question["answers"] = json!(vec![line.unwrap()["answer"].clone(); 10]);
+    }
+    write(&document);
+    let run = run(&out);
+    let args = [
+        "explain",
+        &run.display().to_string(),
+        "--against",
+        "llava-model-zoo/LLaVA-1.5-13B",
+    ];
+    let ran = vila_bench(
+        args.into_iter()
+            .chain(["--format", "json", "--rerun=ocr-tokens,prompt-style"]),
+    );
+    assert_eq!(ran.status, 0, "{}", ran.stderr);
+    let document: Value = serde_json::from_str(&ran.stdout).unwrap();
+    assert_eq!(document["ours"]["value"], 100.0);
+    let [without] = of(&document, "ocr-tokens")[..] else {
+        panic!("{document}")
+    };
+    assert_eq!(without["alternative"], "without");
+    let asked = &without["asked"];
+    assert_eq!(
+        (&asked["samples"], &asked["half_width"]),
+        (&json!(40), &json!(0.0)),
+        "{without}"
+    );
+    assert!(
+        asked["flips"].as_u64().unwrap() > 5 && without["change"].as_f64().unwrap() < 0.0,
+        "{without}"
+    );
+    assert_eq!(asked.get("also"), None, "nothing else of the run changes: {without}");
+    let prompts = |journal: &Path| {
+        let tokens = |line: &Value| line["prompt"].as_str().unwrap().contains("\nReference OCR token: ");
+        lines(journal).iter().filter(|line| tokens(line)).count()
+    };
+    assert_eq!(prompts(&run.join("predictions.jsonl")), 40);
+    assert_eq!(prompts(&run.join("explain/ocr-tokens=without/predictions.jsonl")), 0);
+    // lmms-eval's wording is the papers' without the tokens: the same factor, and not asked twice.
+    let styles: Vec<(&Value, bool)> = of(&document, "prompt-style")
+        .into_iter()
+        .map(|one| {
+            (
+                &one["alternative"],
+                one["reason"] == "not applicable: the factor OCR tokens",
+            )
+        })
+        .collect();
+    assert_eq!(styles, [(&json!("lmms-eval"), true), (&json!("vlmevalkit"), false)]);
+    let [labels] = of(&document, "labels")[..] else {
+        panic!("{document}")
+    };
+    assert_eq!(
+        labels["reason"],
+        "not applicable: there is one release of the labels, TextVQA 0.5.1"
     );
 }

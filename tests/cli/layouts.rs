@@ -144,10 +144,12 @@ fn values_that_are_not_finite_are_named_in_every_layout() {
     for name in VARIANTS.iter().map(|variant| variant.golden) {
         for part in 0..4 {
             let (parent, folder) = copy(name);
-            let Some(tensor) = spoil(&folder, part) else { continue };
+            let Some((tensor, file)) = spoil(&folder, part) else {
+                continue;
+            };
             let ran = run(folder.to_str().unwrap(), &parent.path().join("out"), &[], None);
             assert_eq!(ran.status, 2, "{name}: {}", ran.stderr);
-            let wanted = format!("`{tensor}` holds values that are not finite; the file is damaged");
+            let wanted = format!("`{tensor}` in `{file}` holds values that are not finite; the file is damaged");
             assert!(ran.error().contains(&wanted), "{name}: {}", ran.stderr);
             assert!(
                 !parent.path().join("out").exists(),
@@ -158,8 +160,8 @@ fn values_that_are_not_finite_are_named_in_every_layout() {
 }
 
 /// Puts a NaN into a tensor of the checkpoint's decoder, tower or projector, or into the scales of a linear of four
-/// bits, and gives its name; `None` where it has no such part.
-fn spoil(folder: &Path, part: usize) -> Option<String> {
+/// bits, and gives its name and file; `None` where it has no such part.
+fn spoil(folder: &Path, part: usize) -> Option<(String, String)> {
     let checkpoint = Checkpoint::open(folder).unwrap();
     let packed = checkpoint.llama_tensors.quantised("model.layers.0.mlp.up_proj.weight");
     let view = match part {
@@ -173,21 +175,21 @@ fn spoil(folder: &Path, part: usize) -> Option<String> {
     };
     let size = view.dtype.size();
     // The upper half of a NaN in float16, bfloat16 and float32.
-    rewrite(&checkpoint, &view, |bytes| {
+    let file = rewrite(&checkpoint, &view, |bytes| {
         bytes[size - 2..size].copy_from_slice(&[0xff, 0x7f])
     });
-    Some(view.name.to_owned())
+    Some((view.name.to_owned(), file.display().to_string()))
 }
 
-/// Changes the bytes of a tensor in the file that holds it.
-fn rewrite(checkpoint: &Checkpoint, view: &TensorView<'_>, change: impl Fn(&mut [u8])) {
+/// Changes the bytes of a tensor in the file that holds it; that file.
+fn rewrite(checkpoint: &Checkpoint, view: &TensorView<'_>, change: impl Fn(&mut [u8])) -> PathBuf {
     let wanted = view.bytes.to_vec();
     for path in checkpoint.weight_files() {
         let mut bytes = std::fs::read(&path).unwrap();
         if let Some(at) = bytes.windows(wanted.len()).position(|window| window == wanted) {
             change(&mut bytes[at..at + wanted.len()]);
             std::fs::write(&path, bytes).unwrap();
-            return;
+            return path;
         }
     }
     unreachable!("no file holds `{}`", view.name);

@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use crate::command::{reference_data, vila_bench};
+use crate::command::{answer_line, fixtures, reference_data, vila_bench};
 
 /// The leaderboard of LLaVA-1.5-13B's published answers against one published row, as JSON.
 fn board(out: &Path, against: &str) -> serde_json::Value {
@@ -77,4 +77,45 @@ fn real_answers_agree_with_their_own_paper_and_with_no_other() {
         verdict(&harness, "pooled/f1"),
         ("not-comparable".to_owned(), "different data: coco-9000".to_owned())
     );
+}
+
+/// MMBench of the mini suite, which has the papers' split, answered with `A` throughout and scored.
+fn verdict_on_the_mini_suite(change: impl Fn(&str) -> String) -> (String, String) {
+    let root = tempfile::tempdir().unwrap();
+    let name = "mmbench/mmbench_dev_20230712.tsv";
+    let table = std::fs::read_to_string(fixtures().join("mini-suite").join(name)).unwrap();
+    std::fs::create_dir(root.path().join("mmbench")).unwrap();
+    std::fs::write(root.path().join(name), change(&table)).unwrap();
+    let indices = table.lines().skip(1).map(|line| line.split('\t').next().unwrap());
+    let answers: Vec<String> = indices.map(|index| answer_line(index, "A")).collect();
+    let file = root.path().join("answers.jsonl");
+    std::fs::write(&file, answers.join("\n")).unwrap();
+    let [data, file, out] = [root.path(), &file, &root.path().join("out")].map(|path| path.display().to_string());
+    let scored = [
+        "score",
+        "--task",
+        "mmbench",
+        "--data",
+        &data,
+        "--answers",
+        &file,
+        "--out",
+        &out,
+    ];
+    let ran = vila_bench(scored);
+    assert_eq!(ran.status, 0, "{}", ran.stderr);
+    verdict(&board(Path::new(&out), "vila-paper-t5/VILA-7B"), "accuracy")
+}
+
+#[test]
+fn the_mini_suite_is_known_by_its_questions_wherever_they_lie() {
+    let other_data = ("not-comparable".to_owned(), "different data: the mini suite".to_owned());
+    assert_eq!(verdict_on_the_mini_suite(str::to_owned), other_data);
+    // With CR before LF it is another file with the same questions.
+    assert_eq!(
+        verdict_on_the_mini_suite(|table| table.replace('\n', "\r\n")),
+        other_data
+    );
+    let other_questions = |table: &str| table.replace("What ", "Which ");
+    assert_eq!(verdict_on_the_mini_suite(other_questions).0, "differs");
 }

@@ -25,4 +25,6 @@ mod run;
 mod score;
 #[cfg(feature = "libtorch")]
 mod thirteen_billion;
+#[cfg(feature = "libtorch")]
+mod trained;
 mod verify;

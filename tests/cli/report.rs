@@ -10,6 +10,10 @@ const DESKTOP: u32 = 1280;
 
 /// A run of replayed answers to the demo's 144 questions, kept under `root/<name>`.
 fn replayed(root: &Path, name: &str, answer: impl Fn(usize) -> Option<String>) -> PathBuf {
+    replayed_with(root, name, answer, &[])
+}
+
+fn replayed_with(root: &Path, name: &str, answer: impl Fn(usize) -> Option<String>, more: &[&str]) -> PathBuf {
     let answers = demo_answers(|n, id| answer(n).map(|text| answer_line(id, &text)).into_iter().collect());
     let model = root.join(format!("{name}.jsonl"));
     std::fs::copy(answers.path(), &model).unwrap();
@@ -18,6 +22,7 @@ fn replayed(root: &Path, name: &str, answer: impl Fn(usize) -> Option<String>) -
     args.push(data.display().to_string());
     args.extend(["--model".to_owned(), model.display().to_string()]);
     args.extend(["--out".to_owned(), out.display().to_string()]);
+    args.extend(more.iter().map(|&text| text.to_owned()));
     let ran = vila_bench(&args);
     assert!(ran.status == 0 || ran.status == 3, "{}", ran.stderr);
     out.join(name)
@@ -562,6 +567,24 @@ fn what_cannot_be_compared_or_read_is_said() {
         "{}",
         ran.stderr
     );
+}
+
+/// What else differs stands in the same article as the difference.
+#[test]
+fn runs_in_other_wordings_are_not_compared_silently() {
+    let root = tempfile::tempdir().unwrap();
+    let base = replayed(root.path(), "base", good);
+    let worse = |n: usize| if n < 40 { good(n + 1) } else { good(n) };
+    let alike = replayed(root.path(), "alike", worse);
+    let other = replayed_with(root.path(), "other", worse, &["--prompt-style", "vlmevalkit"]);
+    let comparison = |run: &Path| {
+        let page = std::fs::read_to_string(written(&[&base, run], &root.path().join("page"), &[])).unwrap();
+        let article = page.split("<article class=\"comparison\">").nth(1).unwrap();
+        article.split("</article>").next().unwrap().to_owned()
+    };
+    let said = "<li>prompt-style: base `paper`, candidate `vlmevalkit`</li>";
+    assert!(comparison(&other).contains(said), "{}", comparison(&other));
+    assert!(!comparison(&alike).contains("prompt-style"));
 }
 
 #[test]

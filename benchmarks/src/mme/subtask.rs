@@ -2,20 +2,34 @@
 
 /// A subtask, named as its folder and its result file are.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub(crate) enum Subtask {
+pub enum Subtask {
+    /// Whether a thing is there.
     Existence,
+    /// How many there are.
     Count,
+    /// Where one is from another.
     Position,
+    /// Which colour it has.
     Color,
+    /// Films by their posters.
     Posters,
+    /// People by their faces.
     Celebrity,
+    /// What kind of place it is.
     Scene,
+    /// Buildings and sights by name.
     Landmark,
+    /// Paintings and sculptures.
     Artwork,
+    /// Words in the picture.
     Ocr,
+    /// What follows from the picture.
     CommonsenseReasoning,
+    /// Sums.
     NumericalCalculation,
+    /// Chinese into English.
     TextTranslation,
+    /// What a program prints.
     CodeReasoning,
 }
 
@@ -43,11 +57,12 @@ impl Subtask {
     ];
 
     /// All, perception first.
-    pub(crate) fn all() -> impl Iterator<Item = Self> {
+    pub fn all() -> impl Iterator<Item = Self> {
         Self::PERCEPTION.into_iter().chain(Self::COGNITION)
     }
 
-    pub(crate) const fn id(self) -> &'static str {
+    /// On disk, and in metric ids.
+    pub const fn id(self) -> &'static str {
         match self {
             Self::Existence => "existence",
             Self::Count => "count",
@@ -87,7 +102,7 @@ impl Subtask {
     }
 
     /// Whether the release keeps pictures and questions in folders of their own.
-    pub(super) const fn is_nested(self) -> bool {
+    pub const fn is_nested(self) -> bool {
         matches!(
             self,
             Self::Posters | Self::Celebrity | Self::Scene | Self::Landmark | Self::Artwork

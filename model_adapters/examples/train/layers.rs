@@ -56,6 +56,15 @@ impl Linear {
         Ok(self)
     }
 
+    /// Takes over `weight`; the bias, if any, makes the output of `mean` zero.
+    pub fn set(&self, weight: &Tensor, mean: &Tensor) -> Result<(), Box<dyn Error>> {
+        self.weight.f_detach()?.f_copy_(weight)?;
+        if let Some(bias) = &self.bias {
+            bias.f_detach()?.f_copy_(&weight.f_mv(mean)?.f_neg()?)?;
+        }
+        Ok(())
+    }
+
     /// `[outputs, inputs]`
     pub const fn weight(&self) -> &Tensor {
         &self.weight

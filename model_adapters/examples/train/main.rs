@@ -1,4 +1,4 @@
-//! Trains the two mini checkpoints of `tests/fixtures/checkpoints`: a VILA1.5 and a LLaVA-1.5 of a few million weights,
+//! Trains the two mini checkpoints of `tests/fixtures/trained`: a VILA1.5 and a LLaVA-1.5 of a few million weights,
 //! on the CPU, from conversations in LLaVA's format.
 //!
 //! ```text
@@ -16,18 +16,17 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use clap::{Args, Parser, Subcommand};
 
-use adamw::AdamW;
-use parameters::Part;
+use optimiser::Optimiser;
 use plan::Plan;
 use sizes::Shape;
 use training::{Borrowed, Settings, Sitting, Training};
 
-mod adamw;
 mod batch;
 mod decoder;
 mod export;
 mod layers;
 mod model;
+mod optimiser;
 mod parameters;
 mod passes;
 mod pictures;
@@ -65,12 +64,9 @@ enum Command {
         /// The stages
         #[arg(long)]
         plan: PathBuf,
-        /// Folder of a training whose vocabulary and modules this one starts from
-        #[arg(long, requires = "borrow")]
-        from: Option<PathBuf>,
-        /// Modules that are taken from there
-        #[arg(long, value_delimiter = ',')]
-        borrow: Vec<Part>,
+        /// Modules that another training has made, FOLDER:PART,PART; the vocabulary is that of the first
+        #[arg(long)]
+        borrow: Vec<Borrowed>,
         /// Of weights and of the order of samples
         #[arg(long, default_value_t = 1)]
         seed: u64,
@@ -127,7 +123,6 @@ fn main() -> Result<(), Box<dyn Error>> {
             shape,
             data,
             plan,
-            from,
             borrow,
             seed,
             vocabulary,
@@ -143,8 +138,8 @@ fn main() -> Result<(), Box<dyn Error>> {
                 vocabulary,
                 room,
                 pass,
-                optimiser: AdamW::default(),
-                borrowed: from.map(|from| Borrowed { from, parts: borrow }),
+                optimiser: Optimiser::default(),
+                borrowed: borrow,
                 plan: Plan::read(&plan)?,
             };
             train(Training::begin(&sitting.out, settings)?, &sitting)

@@ -47,6 +47,11 @@ impl Model {
         })
     }
 
+    /// Fits the tower's first layer to `patches` of pictures; see [`Tower::whiten`].
+    pub fn whiten(&self, patches: &Tensor) -> Result<(), Box<dyn Error>> {
+        self.tower.whiten(patches)
+    }
+
     /// The logits, `[n, V]`, of the tokens that `batch` teaches.
     pub fn logits(&self, batch: &Batch) -> Result<Tensor, Box<dyn Error>> {
         let pictures = match &batch.patches {

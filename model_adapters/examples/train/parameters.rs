@@ -64,6 +64,23 @@ pub struct Parameter {
 }
 
 impl Parameter {
+    /// Whether Muon steps it: a matrix that maps hidden states to hidden states. Embeddings, heads and the patches'
+    /// kernel map from or to something else.
+    pub fn turns(&self) -> bool {
+        let hidden =
+            self.part != Part::Words && !["model.embed_tokens.weight", "lm_head.weight"].contains(&&*self.name);
+        self.decays && hidden && !matches!(self.lies, Stored::Kernel { .. })
+    }
+
+    /// How many matrices lie in it on top of each other.
+    pub const fn fused(&self) -> i64 {
+        match self.lies {
+            Stored::Whole | Stored::Kernel { .. } => 1,
+            Stored::GateUp => 2,
+            Stored::Qkv | Stored::RotatedQkv { .. } => 3,
+        }
+    }
+
     /// What the files hold of `value`, a tensor of this parameter's shape, with their names.
     pub fn stored(&self, value: &Tensor) -> Result<Vec<(String, Tensor)>, Box<dyn Error>> {
         let rows = value.size().first().copied().unwrap_or_default();

@@ -68,6 +68,11 @@ impl Pictures {
         })
     }
 
+    /// How many there are.
+    pub fn count(&self) -> usize {
+        self.rows.len()
+    }
+
     /// The row of a picture.
     pub fn row(&self, path: &str) -> Option<usize> {
         self.rows.get(path).copied()

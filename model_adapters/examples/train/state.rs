@@ -13,7 +13,7 @@ use safetensors::{Dtype, SafeTensors};
 use serde::{Deserialize, Serialize};
 use tch::{Kind, Tensor};
 
-use crate::adamw::Moments;
+use crate::optimiser::Moments;
 use crate::parameters::{Parameter, Parameters, Part};
 use crate::sampler::Drawn;
 

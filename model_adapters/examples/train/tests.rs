@@ -15,9 +15,9 @@ use serde_json::json;
 use tch::{Kind, Tensor};
 use tempfile::TempDir;
 
-use crate::adamw::AdamW;
 use crate::batch::{Batch, Sequence};
 use crate::export;
+use crate::optimiser::Optimiser;
 use crate::plan::Plan;
 use crate::records::Source;
 use crate::sequences::{Branch, Sample};
@@ -107,8 +107,8 @@ fn begin(shape: Shape, data: &Path, folder: &Path) -> Training {
         vocabulary: 400,
         room: 320,
         pass: 2,
-        optimiser: AdamW::default(),
-        borrowed: None,
+        optimiser: Optimiser::default(),
+        borrowed: Vec::new(),
         plan: plan(),
     };
     Training::begin(folder, settings).unwrap()

@@ -4,13 +4,18 @@
 use std::error::Error;
 
 use model_adapters::checkpoint::{Activation, SelectFeature, TowerConfig, TowerKind};
-use tch::Tensor;
+use tch::{Kind, Tensor};
 
 use crate::layers::{LayerNorm, Linear};
 use crate::parameters::{OPTIONS, Parameters, Part, Stored};
 
 /// Longest wave of the position embedding, in patches.
 const LONGEST_WAVE: f64 = 100.0;
+
+/// Variance, as a share of the largest, below which a direction counts as noise.
+const NOISE: f64 = 1e-4;
+/// Deviation of a whitened embedding's numbers.
+const LIVELY: f64 = 0.7;
 
 /// A tower.
 #[derive(Debug)]
@@ -78,6 +83,28 @@ impl Tower {
             blocks,
             select_feature: config.select_feature,
         })
+    }
+
+    /// Sets the patch embedding to what sees the pictures' own variations, `patches` `[P, patches, 3 · p · p]`, all as
+    /// strong: drawn weights see brightness and little else, for that is what neighbouring pixels share.
+    pub fn whiten(&self, patches: &Tensor) -> Result<(), Box<dyn Error>> {
+        let _guard = tch::no_grad_guard();
+        let patches = patches.f_flatten(0, 1)?;
+        let width = self.patches.weight().size2()?.0;
+        let mean = patches.f_mean_dim(0, false, Kind::Float)?;
+        let (variances, directions) = patches
+            .f_tr()?
+            .f_cov(1, None::<&Tensor>, None::<&Tensor>)?
+            .f_linalg_eigh("L")?;
+        let strongest = variances.f_max()?.f_double_value(&[])?;
+        let first = variances.size1()? - width;
+        let scale = variances
+            .f_narrow(0, first, width)?
+            .f_add_scalar(strongest * NOISE)?
+            .f_rsqrt()?
+            .f_mul_scalar(LIVELY)?;
+        let seen = directions.f_narrow(1, first, width)?.f_mul(&scale)?.f_tr()?;
+        self.patches.set(&seen, &mean)
     }
 
     /// Patches `[P, patches, 3 · p · p]` to the selected tokens `[P, T, width]`.

@@ -8,16 +8,20 @@ use std::error::Error;
 use std::fs::{self, File, OpenOptions};
 use std::io::{BufWriter, Write};
 use std::path::{Path, PathBuf};
+use std::str::FromStr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
+use clap::ValueEnum as _;
 use model_adapters::tokenizer::Tokenizer;
-use serde::{Deserialize, Serialize};
+use serde::de::DeserializeOwned;
+use serde::{Deserialize, Deserializer, Serialize};
 use tch::Tensor;
 
-use crate::adamw::{AdamW, Moments};
+use crate::batch::patches;
 use crate::model::Model;
+use crate::optimiser::{Moments, Optimiser};
 use crate::parameters::Part;
 use crate::passes::Passes;
 use crate::pictures::Pictures;
@@ -31,6 +35,9 @@ use crate::{export, vocabulary};
 
 /// The header of `loss.csv`. `foreseen` is the share of answers of which every token was the likeliest.
 const LOG_HEADER: &str = "step,stage,loss,foreseen,rate,gradient,tokens,seconds\n";
+
+/// Pictures that the tower's first layer is fitted to.
+const WHITENED: usize = 3000;
 
 /// What decides a training, with its data.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -48,9 +55,10 @@ pub struct Settings {
     /// Sequences of one pass; a step's gradient is the sum of its passes'.
     pub pass: usize,
     /// The optimiser.
-    pub optimiser: AdamW,
-    /// What was not drawn but taken over.
-    pub borrowed: Option<Borrowed>,
+    pub optimiser: Optimiser,
+    /// What was not drawn but taken over; the vocabulary comes from the first.
+    #[serde(deserialize_with = "one_or_more")]
+    pub borrowed: Vec<Borrowed>,
     /// The stages.
     pub plan: Plan,
 }
@@ -62,6 +70,43 @@ pub struct Borrowed {
     pub from: PathBuf,
     /// Which of its modules.
     pub parts: Vec<Part>,
+}
+
+impl FromStr for Borrowed {
+    type Err = String;
+
+    /// `FOLDER:PART,PART`
+    fn from_str(text: &str) -> Result<Self, String> {
+        let (from, parts) = text.rsplit_once(':').ok_or("wanted: FOLDER:PART,PART")?;
+        let parts = parts.split(',').map(|part| Part::from_str(part, false));
+        Ok(Self {
+            from: PathBuf::from(from),
+            parts: parts.collect::<Result<_, _>>()?,
+        })
+    }
+}
+
+/// A list; the first trainings could borrow once and wrote that, or null.
+fn one_or_more<'de, D: Deserializer<'de>>(reader: D) -> Result<Vec<Borrowed>, D::Error> {
+    #[derive(Deserialize)]
+    #[serde(untagged)]
+    enum Written {
+        Many(Vec<Borrowed>),
+        One(Borrowed),
+        None,
+    }
+    Ok(match Written::deserialize(reader)? {
+        Written::Many(all) => all,
+        Written::One(one) => vec![one],
+        Written::None => Vec::new(),
+    })
+}
+
+/// What is read of a training that another borrowed from: its other settings may be those of an older trainer.
+#[derive(Debug, Deserialize)]
+struct Origin {
+    #[serde(deserialize_with = "one_or_more")]
+    borrowed: Vec<Borrowed>,
 }
 
 /// When to save and to stop, which changes nothing that is learnt.
@@ -100,7 +145,7 @@ impl Training {
             return Err(format!("`{}` holds a training: use `resume`", folder.display()).into());
         }
         let records = read(&settings.data)?;
-        let tokenizer = match &settings.borrowed {
+        let tokenizer = match settings.borrowed.first() {
             Some(borrowed) => tokenizer(&borrowed.from)?,
             None => {
                 let all: Vec<Record> = records.values().flatten().cloned().collect();
@@ -117,7 +162,11 @@ impl Training {
         )?;
         fs::write(folder.join("loss.csv"), LOG_HEADER)?;
         let training = Self::assemble(folder, settings, tokenizer, &records)?;
-        if let Some(Borrowed { from, parts }) = &training.settings.borrowed {
+        let shown: Vec<usize> = (0..training.pictures.count().min(WHITENED)).collect();
+        if let Some(patches) = patches(&shown, &training.pictures, &training.model.sizes)? {
+            training.model.whiten(&patches)?;
+        }
+        for Borrowed { from, parts } in &training.settings.borrowed {
             state::borrow(&from.join(state::FILE), &training.model.parameters, parts)?;
         }
         Ok(Self {
@@ -272,16 +321,24 @@ pub fn export(folder: &Path, to: &Path) -> Result<Progress, Box<dyn Error>> {
     let values: Vec<&Tensor> = moments.iter().map(|moments| &moments.average).collect();
     export::checkpoint(to, &model, &values, &tokenizer)?;
     record(folder, to)?;
-    let mut before = Vec::new();
-    let mut borrowed = settings.borrowed;
-    while let Some(Borrowed { from, .. }) = borrowed {
-        borrowed = self::settings(&from)?.borrowed;
-        before.push(from);
-    }
-    for (number, folder) in before.iter().rev().enumerate() {
+    for (number, folder) in origins(folder)?.iter().enumerate() {
         record(folder, &to.join("history").join((number + 1).to_string()))?;
     }
     Ok(progress)
+}
+
+/// The trainings that the one in `folder` borrowed from, each behind those that it borrowed from itself.
+fn origins(folder: &Path) -> Result<Vec<PathBuf>, Box<dyn Error>> {
+    let mut found: Vec<PathBuf> = Vec::new();
+    for Borrowed { from, .. } in read_json::<Origin>(folder)?.borrowed {
+        let before = origins(&from)?;
+        for folder in before.into_iter().chain([from]) {
+            if !found.contains(&folder) {
+                found.push(folder);
+            }
+        }
+    }
+    Ok(found)
 }
 
 /// Copies how a training went.
@@ -294,6 +351,10 @@ fn record(folder: &Path, to: &Path) -> Result<(), Box<dyn Error>> {
 }
 
 fn settings(folder: &Path) -> Result<Settings, Box<dyn Error>> {
+    read_json(folder)
+}
+
+fn read_json<T: DeserializeOwned>(folder: &Path) -> Result<T, Box<dyn Error>> {
     let path = folder.join("training.json");
     let text = fs::read_to_string(&path).map_err(|error| format!("`{}`: {error}", path.display()))?;
     Ok(serde_json::from_str(&text).map_err(|error| format!("`{}`: {error}", path.display()))?)

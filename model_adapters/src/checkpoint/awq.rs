@@ -246,6 +246,8 @@ fn word32_at(view: &TensorView<'_>, at: usize) -> u32 {
 
 #[cfg(test)]
 mod tests {
+    use std::path::Path;
+
     use safetensors::SafeTensors;
 
     use super::*;
@@ -263,6 +265,7 @@ mod tests {
         let [qweight, scales, zeros, weight] = ["qweight", "scales", zeros, "weight"].map(part);
         fn view<'a>(tensor: &'a safetensors::tensor::TensorView<'_>) -> TensorView<'a> {
             TensorView {
+                file: Path::new("x.safetensors"),
                 name: "x",
                 dtype: Dtype::of(tensor.dtype()).unwrap(),
                 shape: tensor.shape(),
@@ -321,6 +324,7 @@ mod tests {
                 let one = f16::ONE.to_le_bytes().repeat(4 * 8);
                 let zero = vec![0; 2 * 4 * 8];
                 let view = |dtype, shape, bytes| TensorView {
+                    file: Path::new("x.safetensors"),
                     name: "x",
                     dtype,
                     shape,

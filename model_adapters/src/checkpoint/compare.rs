@@ -66,19 +66,10 @@ impl Fit {
 
     /// The three buffers that stand for a linear's weight in an AWQ file; false where there is none of them.
     fn claim_quantised(&mut self, module: &mut Module, weights: &mut Weights, place: &str, wanted: &Expected) -> bool {
-        let (Some(stem), [outputs, inputs]) = (wanted.stored.strip_suffix(".weight"), wanted.shape.as_slice()) else {
+        let (Some(stem), &[outputs, inputs]) = (wanted.stored.strip_suffix(".weight"), wanted.shape.as_slice()) else {
             return false;
         };
-        let named = |part: &str| format!("{stem}.{part}");
-        let [new, old] = [Packing::V2, Packing::V1].map(|packing| named(packing.zeros_name()));
-        let interleaved = weights.tensors.get(&named("qweight"));
-        let interleaved = interleaved.is_some_and(|words| Dtype::of(words.dtype) == Some(Dtype::I16));
-        let zeros = if weights.tensors.contains_key(&new) || interleaved && !weights.tensors.contains_key(&old) {
-            new
-        } else {
-            old
-        };
-        let names = [named("qweight"), named("scales"), zeros];
+        let names = buffers(stem, weights);
         let found = names.each_ref().map(|name| weights.tensors.remove(name));
         if found.iter().all(Option::is_none) {
             return false;
@@ -89,30 +80,12 @@ impl Fit {
                 .extend(absent.map(|(name, _)| quoted(&format!("{place}{name}"))));
             return true;
         };
-        let shapes = [&qweight, &scales, &zeros].map(|stored| (Dtype::of(stored.dtype), stored.shape.as_slice()));
-        let Some((packing, group)) = Packing::of(*outputs, *inputs, shapes) else {
-            let [q, s, z] = [&qweight, &scales, &zeros].map(|stored| format!("{} {:?}", stored.dtype, stored.shape));
-            self.misshapen.push(format!(
-                "{} is {q} with scales {s} and zero points {z}: no packing of `{outputs} x {inputs}` in four \
-                 bits, neither in groups of 128 nor as AutoAWQ's",
-                quoted(&format!("{place}{stem}.qweight"))
-            ));
-            return true;
-        };
-        let [q, s, z] = names;
-        let entry = |name, stored: Stored, dtype| Entry::new(name, dtype, stored, true);
-        let zero_type = if packing == Packing::V2 { Dtype::F16 } else { Dtype::I32 };
-        let word = if packing == Packing::V2 { Dtype::I16 } else { Dtype::I32 };
-        let weight = StoredQuantised {
-            packing,
-            outputs: *outputs,
-            inputs: *inputs,
-            group,
-            qweight: entry(q, qweight, word),
-            scales: entry(s, scales, Dtype::F16),
-            zeros: entry(z, zeros, zero_type),
-        };
-        module.insert_quantised(wanted.canonical.clone(), weight);
+        match quantised([outputs, inputs], names, [qweight, scales, zeros]) {
+            Ok(weight) => module.insert_quantised(wanted.canonical.clone(), weight),
+            Err(found) => self
+                .misshapen
+                .push(format!("{} is {found}", quoted(&format!("{place}{stem}.qweight")))),
+        }
         true
     }
 
@@ -171,4 +144,52 @@ impl Fit {
         let what = format!("its tensors do not fit its configuration: {}", parts.join("; "));
         Err(CheckpointError::file(folder, what))
     }
+}
+
+/// Names of a linear's quantised words, scales and zero points; which packing its file has shows in the last.
+fn buffers(stem: &str, weights: &Weights) -> [String; 3] {
+    let named = |part: &str| format!("{stem}.{part}");
+    let [new, old] = [Packing::V2, Packing::V1].map(|packing| named(packing.zeros_name()));
+    let interleaved = weights.tensors.get(&named("qweight"));
+    let interleaved = interleaved.is_some_and(|words| Dtype::of(words.dtype) == Some(Dtype::I16));
+    let zeros = if weights.tensors.contains_key(&new) || interleaved && !weights.tensors.contains_key(&old) {
+        new
+    } else {
+        old
+    };
+    [named("qweight"), named("scales"), zeros]
+}
+
+/// The weight that these buffers hold; else, in words, what they are instead.
+fn quantised(
+    [outputs, inputs]: [usize; 2],
+    names: [String; 3],
+    stored: [Stored; 3],
+) -> Result<StoredQuantised, String> {
+    let shapes = stored
+        .each_ref()
+        .map(|stored| (Dtype::of(stored.dtype), stored.shape.as_slice()));
+    let Some((packing, group)) = Packing::of(outputs, inputs, shapes) else {
+        let [q, s, z] = stored.map(|stored| format!("{} {:?}", stored.dtype, stored.shape));
+        return Err(format!(
+            "{q} with scales {s} and zero points {z}: no packing of `{outputs} x {inputs}` in four bits, neither in groups \
+             of 128 nor as AutoAWQ's"
+        ));
+    };
+    let (word, zero) = match packing {
+        Packing::V2 => (Dtype::I16, Dtype::F16),
+        Packing::V1 | Packing::Gemm => (Dtype::I32, Dtype::I32),
+    };
+    let [q, s, z] = names;
+    let [qweight, scales, zeros] = stored;
+    let entry = |name, stored: Stored, dtype| Entry::new(name, dtype, stored, true);
+    Ok(StoredQuantised {
+        packing,
+        outputs,
+        inputs,
+        group,
+        qweight: entry(q, qweight, word),
+        scales: entry(s, scales, Dtype::F16),
+        zeros: entry(z, zeros, zero),
+    })
 }

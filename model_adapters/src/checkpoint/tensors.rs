@@ -70,6 +70,8 @@ impl fmt::Display for Dtype {
 /// One stored tensor.
 #[derive(Debug, Clone, Copy)]
 pub struct TensorView<'a> {
+    /// The file that it lies in.
+    pub file: &'a Path,
     /// Its name in the file, prefix included.
     pub name: &'a str,
     /// Element type.
@@ -142,6 +144,7 @@ impl Entry {
             Some(strides) => self.gathered.get_or_init(|| self.stored.gathered(strides)),
         };
         TensorView {
+            file: self.stored.file.path(),
             name: &self.name,
             dtype: self.dtype,
             shape: &self.stored.shape,

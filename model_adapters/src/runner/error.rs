@@ -1,5 +1,7 @@
 //! The runner's failures, kept apart by whose they are: the user's (device, checkpoint), a question's, libtorch's.
 
+use std::path::PathBuf;
+
 use tch::TchError;
 
 use crate::checkpoint::CheckpointError;
@@ -52,14 +54,26 @@ pub enum LoadError {
     },
     /// A tensor with NaN or infinite values on disk.
     #[error(
-        "tensor `{0}` holds values that are not finite; the file is damaged or its training failed: fetch it again"
+        "tensor `{tensor}` in `{}` holds values that are not finite; the file is damaged or its training failed: fetch it \
+         again",
+        file.display()
     )]
-    Damaged(String),
+    Damaged {
+        /// Its name.
+        tensor: String,
+        /// The file that it lies in.
+        file: PathBuf,
+    },
     /// A tensor with infinite values once converted.
-    #[error("tensor `{tensor}` holds values that are not finite in {dtype}; try `--dtype float32`")]
+    #[error(
+        "tensor `{tensor}` in `{}` holds values that are not finite in {dtype}; try `--dtype float32`",
+        file.display()
+    )]
     NotFinite {
         /// Its name.
         tensor: String,
+        /// The file that it lies in.
+        file: PathBuf,
         /// The dtype it was converted to.
         dtype: &'static str,
     },

@@ -13,7 +13,7 @@ const BESIDE_THE_WEIGHTS: u64 = 3_000_000_000;
 /// How weight matrices are kept.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Keep {
-    /// In the working dtype, converted once.
+    /// In the working dtype, converted once; on a CPU one that the file holds in that dtype stays there.
     Converted,
     /// As they lie on disk, in the mapped file, and widened one at a time when used.
     AsStored,

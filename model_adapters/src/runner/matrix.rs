@@ -64,7 +64,9 @@ impl Matrix {
     /// One that stays in its file.
     pub fn stored(stored: Mapped, wide: &WideBuffer) -> Self {
         let size = stored.tensor.size();
-        wide.reserve(stored.tensor.numel());
+        if !wide.is_as_wide_as(&stored) {
+            wide.reserve(stored.tensor.numel());
+        }
         Self {
             outputs: size.first().map_or(0, |&rows| rows as usize),
             kept: Kept::Stored {
@@ -149,7 +151,11 @@ impl Matrix {
         match &self.kept {
             Kept::Ready(tensor) => product(&tensor.f_narrow(0, 0, rows)?),
             Kept::Stored { stored, wide } => {
+                let is_wide = wide.is_as_wide_as(stored);
                 let stored = stored.tensor.f_narrow(0, 0, rows)?;
+                if is_wide {
+                    return product(&stored);
+                }
                 wide.filled(&stored.size(), |buffer, _| Ok(buffer.f_copy_(&stored)?), product)
             }
             Kept::FourBits { packed, wide } => {
@@ -204,6 +210,11 @@ impl WideBuffer {
             placement,
             room: Arc::default(),
         }
+    }
+
+    /// Whether there is nothing to widen.
+    fn is_as_wide_as(&self, stored: &Mapped) -> bool {
+        stored.tensor.kind() == self.placement.options().0
     }
 
     fn reserve(&self, elements: usize) {

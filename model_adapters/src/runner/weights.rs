@@ -75,8 +75,10 @@ impl<'a> Weights<'a> {
         match &self.source {
             Source::Module(module) => match (module.stored_quantised(name), self.keep) {
                 (Some(packed), keep) => self.packed(name, packed, &shape, keep),
-                (None, Keep::AsStored) => self.mapped(module, name, &shape),
-                (None, Keep::Converted | Keep::FourBits) => Ok(Matrix::ready(self.tensor(name, &shape)?)),
+                (None, keep) if stays(module.stored(name)?.view().dtype, self.placement, keep) => {
+                    self.mapped(module, name, &shape)
+                }
+                (None, _) => Ok(Matrix::ready(self.tensor(name, &shape)?)),
             },
             #[cfg(test)]
             Source::Random(_) => Ok(Matrix::ready(self.tensor(name, &shape)?)),
@@ -129,13 +131,18 @@ impl<'a> Weights<'a> {
 
 /// Makes of a stored tensor what the model will ask for: matrices stay in their files where `keep` says so.
 pub(super) fn prepare(view: &TensorView<'_>, placement: Placement, keep: Keep) -> Result<Prepared, LoadError> {
-    if keep != Keep::AsStored || view.shape.len() != 2 {
+    if view.shape.len() != 2 || !stays(view.dtype, placement, keep) {
         return Ok(Prepared::Converted(convert(view, placement)?));
     }
     if !all_finite(view.bytes, view.dtype, threads()) {
         return Err(not_finite(view, placement.dtype));
     }
     Ok(Prepared::Finite)
+}
+
+/// Whether a matrix stays in its file: where that is wanted, and on a CPU where there is nothing to convert.
+fn stays(stored: checkpoint::Dtype, placement: Placement, keep: Keep) -> bool {
+    keep == Keep::AsStored || placement.device == Device::Cpu && stored_kind(stored) == placement.options().0
 }
 
 fn require(name: &str, shape: &[usize], found: &[i64]) -> Result<(), LoadError> {
@@ -152,12 +159,12 @@ fn require(name: &str, shape: &[usize], found: &[i64]) -> Result<(), LoadError> 
 
 /// Whose fault it is: the file's, or that of a dtype that is too narrow.
 fn not_finite(view: &TensorView<'_>, dtype: Dtype) -> LoadError {
-    let tensor = view.name.to_owned();
+    let (tensor, file) = (view.name.to_owned(), view.file.to_owned());
     if all_finite(view.bytes, view.dtype, threads()) {
         let dtype = dtype.id();
-        LoadError::NotFinite { tensor, dtype }
+        LoadError::NotFinite { tensor, file, dtype }
     } else {
-        LoadError::Damaged(tensor)
+        LoadError::Damaged { tensor, file }
     }
 }
 
@@ -259,6 +266,8 @@ impl<'a> Weights<'a> {
 
 #[cfg(test)]
 mod tests {
+    use std::path::Path;
+
     use super::*;
     use half::{bf16, f16};
 
@@ -291,6 +300,7 @@ mod tests {
                     let start = room.as_ptr().align_offset(8) + usize::from(misaligned);
                     room[start..start + bytes.len()].copy_from_slice(bytes);
                     let view = TensorView {
+                        file: Path::new("w.safetensors"),
                         name: "w",
                         dtype: *dtype,
                         shape: &[2, 3],
@@ -322,6 +332,7 @@ mod tests {
         for (value, expected) in cases {
             let bytes = bf16::from_f32(value).to_le_bytes();
             let view = TensorView {
+                file: Path::new("w.safetensors"),
                 name: "w",
                 dtype: checkpoint::Dtype::Bf16,
                 shape: &[1],
@@ -332,10 +343,11 @@ mod tests {
     }
 
     #[test]
-    fn values_that_are_not_finite_are_refused_by_name() {
-        let narrow = "tensor `model.norm.weight` holds values that are not finite in float16; try `--dtype float32`";
-        let damaged = "tensor `model.norm.weight` holds values that are not finite; the file is damaged or its training \
-                       failed: fetch it again";
+    fn values_that_are_not_finite_are_refused_by_name_and_file() {
+        let narrow = "tensor `model.norm.weight` in `w.safetensors` holds values that are not finite in float16; try \
+                      `--dtype float32`";
+        let damaged = "tensor `model.norm.weight` in `w.safetensors` holds values that are not finite; the file is damaged \
+                       or its training failed: fetch it again";
         let cases = [
             (70_000.0, Dtype::Float16, Some(narrow)),
             (-70_000.0, Dtype::Float16, Some(narrow)),
@@ -347,6 +359,7 @@ mod tests {
         for (value, dtype, wanted) in cases {
             let bytes: Vec<u8> = [0.5, value, 1.0].iter().flat_map(|v: &f32| v.to_le_bytes()).collect();
             let view = TensorView {
+                file: Path::new("w.safetensors"),
                 name: "model.norm.weight",
                 dtype: checkpoint::Dtype::F32,
                 shape: &[3],
@@ -366,6 +379,7 @@ mod tests {
             "tensor `w` has shape [2, 3], but the configuration asks for [3, 2]"
         );
         let short = TensorView {
+            file: Path::new("w.safetensors"),
             name: "w",
             dtype: checkpoint::Dtype::F32,
             shape: &[2],
