@@ -14,6 +14,7 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 import transformers
+from safetensors import safe_open
 from safetensors.torch import save_file
 
 SEED = 20260102
@@ -118,7 +119,7 @@ def weights(shapes, repeated):
         elif value.dim() == 1 and "class_embedding" not in name:
             value = 1 + 0.1 * value
         elif value.dim() > 1 and not name.endswith("embed_tokens.weight"):
-            gain = 1.6 if "q_proj" in name or "k_proj" in name else 1.2
+            gain = 2.4 if "q_proj" in name or "k_proj" in name else 1.2
             value *= gain / math.sqrt(value[0].numel())
         drawn[name] = value.half()
     return drawn
@@ -157,3 +158,10 @@ def write(folder, tokenizer_model, shape):
     fast = transformers.LlamaTokenizerFast(tokenizer_object=transformers.convert_slow_tokenizer.convert_slow_tokenizer(slow))
     fast.add_special_tokens({"additional_special_tokens": ["<image>"], "pad_token": "<pad>"})
     fast.save_pretrained(folder)
+
+
+def mebibytes(folder, bytes_of_a_weight):
+    """What its weights take with so many bytes each."""
+    with safe_open(folder / "model.safetensors", "pt") as file:
+        weights = sum(math.prod(file.get_slice(name).get_shape()) for name in file.keys())
+    return weights * bytes_of_a_weight / 2**20

@@ -22,6 +22,7 @@ use sizes::Shape;
 use training::{Borrowed, Settings, Sitting, Training};
 
 mod batch;
+mod choices;
 mod decoder;
 mod export;
 mod layers;

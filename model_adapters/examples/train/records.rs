@@ -8,6 +8,8 @@ use std::path::Path;
 use clap::ValueEnum;
 use serde::{Deserialize, Serialize};
 
+use crate::choices;
+
 /// A file of conversations.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, ValueEnum, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
@@ -18,18 +20,20 @@ pub enum Source {
     Interleaved,
     /// Questions and answers, some without a picture.
     Instruct,
+    /// The questions with options among them, paired with the same in words.
+    Choices,
 }
 
 impl Source {
     /// All of them.
-    pub const ALL: [Self; 3] = [Self::Captions, Self::Interleaved, Self::Instruct];
+    pub const ALL: [Self; 4] = [Self::Captions, Self::Interleaved, Self::Instruct, Self::Choices];
 
     /// Its file in the data folder.
     pub const fn file(self) -> &'static str {
         match self {
             Self::Captions => "captions.jsonl",
             Self::Interleaved => "interleaved.jsonl",
-            Self::Instruct => "instruct.jsonl",
+            Self::Instruct | Self::Choices => "instruct.jsonl",
         }
     }
 }
@@ -42,9 +46,21 @@ pub struct Record {
     pub pictures: Vec<String>,
     /// The turns, a human's first.
     pub conversations: Vec<Turn>,
-    /// Each question is asked for itself: the pictures belong to all, and none sees the others.
-    #[serde(default)]
-    pub independent: bool,
+    /// Which of its questions see which.
+    #[serde(default, rename = "independent", deserialize_with = "alone_or_together")]
+    pub asked: Asked,
+}
+
+/// Which questions of a record make a conversation; the pictures belong to all.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Asked {
+    /// All of them.
+    #[default]
+    Together,
+    /// Each for itself.
+    Alone,
+    /// Two and two.
+    InPairs,
 }
 
 /// What one side says.
@@ -81,6 +97,11 @@ fn one_or_several<'de, D: serde::Deserializer<'de>>(field: D) -> Result<Vec<Stri
     })
 }
 
+fn alone_or_together<'de, D: serde::Deserializer<'de>>(field: D) -> Result<Asked, D::Error> {
+    let independent = bool::deserialize(field)?;
+    Ok(if independent { Asked::Alone } else { Asked::Together })
+}
+
 /// Reads a file of the data folder; an absent one is empty.
 pub fn read(folder: &Path, source: Source) -> Result<Vec<Record>, Box<dyn Error>> {
     let path = folder.join(source.file());
@@ -92,7 +113,11 @@ pub fn read(folder: &Path, source: Source) -> Result<Vec<Record>, Box<dyn Error>
     for (number, line) in BufReader::new(file).lines().enumerate() {
         let record = serde_json::from_str(&line?)
             .map_err(|error| format!("`{}`: line {}: {error}", path.display(), number + 1))?;
-        records.push(record);
+        if source == Source::Choices {
+            records.extend(choices::paired(&record)?);
+        } else {
+            records.push(record);
+        }
     }
     Ok(records)
 }

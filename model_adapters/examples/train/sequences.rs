@@ -12,7 +12,7 @@ use model_adapters::tokenizer::{PromptToken, Tokenizer};
 
 use crate::pictures::Pictures;
 use crate::places::{self, Words};
-use crate::records::Record;
+use crate::records::{Asked, Record};
 
 /// One question with its answer behind a shared beginning, or a whole conversation.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -67,12 +67,12 @@ impl<'a> Wording<'a> {
             .map(|path| pictures.row(path).ok_or_else(|| format!("no picture `{path}`")));
         let rows: Vec<usize> = rows.collect::<Result<_, _>>()?;
         let exchanges = record.exchanges()?;
-        let conversations: Vec<&[[&str; 2]]> = if record.independent {
-            exchanges.chunks(1).collect()
-        } else {
-            vec![exchanges.as_slice()]
+        let conversations: Vec<&[[&str; 2]]> = match record.asked {
+            Asked::Together => vec![exchanges.as_slice()],
+            Asked::Alone => exchanges.chunks(1).collect(),
+            Asked::InPairs => exchanges.chunks(2).collect(),
         };
-        // The first question of a record marks its pictures; the others of an independent record stand behind the same.
+        // The first question of a record marks its pictures; the others stand behind the same.
         let marks = format!("{PICTURE}\n").repeat(rows.len());
         let mut whole = Vec::with_capacity(conversations.len());
         for conversation in conversations {

@@ -25,6 +25,8 @@ use crate::sizes::Shape;
 use crate::training::{Settings, Sitting, Training, tokenizer};
 
 const QUESTION: &str = "Is there a red circle?\nAnswer the question using a single word or phrase.";
+const OPTIONS: &str =
+    "What is it?\nA. circle\nB. square\nAnswer with the option's letter from the given choices directly.";
 /// Another order of summation, nothing else.
 const TOLERANCE: f64 = 1e-4;
 
@@ -65,6 +67,14 @@ fn data() -> TempDir {
     let instruct = [
         json!({"id": "i", "image": "0.png", "independent": true, "conversations": questions("<image>\n")}),
         json!({"id": "t", "independent": true, "conversations": questions("")}),
+        json!({"id": "o", "image": "1.png", "independent": true, "conversations": [
+            turn("human", &format!("<image>\n{OPTIONS}")),
+            turn("gpt", "B"),
+            turn("human", "How many circles are there?"),
+            turn("gpt", "1"),
+            turn("human", "What is it?"),
+            turn("gpt", "a square"),
+        ]}),
     ];
     let interleaved = [json!({"id": "m", "image": ["1.png", "2.png"], "conversations": [
         turn("human", "<image>\nWhat is it? A circle.\n<image>\nWhat is it?"),
@@ -92,7 +102,7 @@ fn plan() -> Plan {
         stage(
             "answers",
             2,
-            json!({"captions": 0.3, "interleaved": 0.3, "instruct": 0.4}),
+            json!({"captions": 0.2, "interleaved": 0.3, "instruct": 0.3, "choices": 0.2}),
             &everything
         ),
     ]))
@@ -252,6 +262,35 @@ fn questions_side_by_side_are_questions_alone() {
         let alone = Tensor::cat(&alone.collect::<Vec<_>>(), 0);
         assert!(distance(&together, &alone) < TOLERANCE);
     }
+}
+
+#[test]
+fn a_letter_is_asked_for_behind_the_answer_in_words() {
+    let (data, folder) = (data(), tempfile::tempdir().unwrap());
+    let training = begin(Shape::Vila, data.path(), folder.path());
+    let [sample] = training.samples[&Source::Choices].as_slice() else {
+        panic!("one record has options");
+    };
+    let [branch] = sample.branches.as_slice() else {
+        panic!("one question has options");
+    };
+    let tokenizer = tokenizer(folder.path()).unwrap();
+    let said = |wanted: bool| {
+        let of_kind = branch.tokens.iter().filter(|(_, learnt)| *learnt == wanted);
+        let ids: Vec<u32> = of_kind
+            .filter_map(|(token, _)| match token {
+                PromptToken::Text(id) => Some(*id),
+                PromptToken::Picture(_) => None,
+            })
+            .collect();
+        tokenizer.decode(&ids, false).unwrap()
+    };
+    assert_eq!(said(true), "square</s> B</s>");
+    assert!(
+        said(false).ends_with(&format!("USER: {OPTIONS} ASSISTANT:")),
+        "{}",
+        said(false)
+    );
 }
 
 #[test]
