@@ -28,6 +28,7 @@ impl<'a> Grader<'a> {
             (true, None) if args.dry_run => wrong("--dry-run: the rule asks nobody; leave it out"),
             (true, None) => Ok(Self::Rule(args.task)),
             (false, Some(model)) => Ok(Self::Server(Session::new(args, model)?)),
+            (false, None) if !args.judge.contains("://") => wrong("--judge: give a server's address, or `rule`"),
             (false, None) => wrong("--judge-model: name the model to ask at that server"),
         }
     }

@@ -39,7 +39,11 @@ pub fn paired(record: &Record) -> Result<Option<Record>, Box<dyn Error>> {
 /// The question without its options, and the text of the right one.
 fn in_words<'a>(question: &'a str, letter: &str) -> Option<(&'a str, &'a str)> {
     let question = question.strip_suffix(LETTER)?.trim_start_matches("<image>\n");
-    let (stem, _) = question.split_once("\nA. ")?;
+    let (stem, options) = question.split_once("\nA. ")?;
+    // Two options are yes and no in other words: what the question alone is answered with is neither.
+    if options.lines().count() < 3 {
+        return None;
+    }
     let text = question
         .lines()
         .find_map(|line| line.strip_prefix(letter)?.strip_prefix(". "))?;
@@ -59,13 +63,15 @@ mod tests {
 
     #[test]
     fn a_question_with_options_comes_in_words_and_by_letter() {
-        let asked = "<image>\nWhat is the color of the star?\nA. red\nB. blue\n";
+        let asked = "<image>\nWhat is the color of the star?\nA. red\nB. blue\nC. green\n";
         let record: Record = serde_json::from_value(serde_json::json!({
             "image": "0.png",
             "independent": true,
             "conversations": [
                 {"from": "human", "value": format!("{asked}{LETTER}")}, {"from": "gpt", "value": "B"},
                 {"from": "human", "value": "Is it blue?"}, {"from": "gpt", "value": "yes"},
+                {"from": "human", "value": format!("Are they alike?\nA. alike\nB. different\n{LETTER}")},
+                {"from": "gpt", "value": "A"},
                 {"from": "human", "value": format!("Where is it?\nA. left\nB. top right\nC. top\n{LETTER}")},
                 {"from": "gpt", "value": "C"},
             ],
@@ -78,7 +84,7 @@ mod tests {
             [
                 &format!("What is the color of the star?\n{WORDS}"),
                 "blue",
-                &format!("What is the color of the star?\nA. red\nB. blue\n{LETTER}"),
+                &format!("What is the color of the star?\nA. red\nB. blue\nC. green\n{LETTER}"),
                 "B",
                 &format!("Where is it?\nA. left\nB. top right\nC. top\n{LETTER}"),
                 "C",

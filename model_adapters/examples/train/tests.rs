@@ -26,7 +26,7 @@ use crate::training::{Settings, Sitting, Training, tokenizer};
 
 const QUESTION: &str = "Is there a red circle?\nAnswer the question using a single word or phrase.";
 const OPTIONS: &str =
-    "What is it?\nA. circle\nB. square\nAnswer with the option's letter from the given choices directly.";
+    "What is it?\nA. circle\nB. square\nC. star\nAnswer with the option's letter from the given choices directly.";
 /// Another order of summation, nothing else.
 const TOLERANCE: f64 = 1e-4;
 

@@ -56,6 +56,29 @@ fn what_the_rule_has_no_use_for_is_refused() {
     assert_eq!(ran.status, 2, "{}", ran.stderr);
 }
 
+#[test]
+fn a_misspelt_rule_is_no_server() {
+    let toy = Toy::new();
+    let data = shown(&toy.path("data"));
+    let args = [
+        "grade",
+        "--task",
+        "mm-vet",
+        "--judge",
+        "rulee",
+        "--calibrate",
+        "--data",
+        &data,
+    ];
+    let ran = ran(&args.map(str::to_owned));
+    assert_eq!(ran.status, 2, "{}", ran.stderr);
+    assert!(
+        ran.stderr.contains("--judge: give a server's address, or `rule`"),
+        "{}",
+        ran.stderr
+    );
+}
+
 /// Both find the grades in the run's folder; without them neither takes a score for one.
 #[test]
 fn a_graded_run_is_explained_and_verified() {
