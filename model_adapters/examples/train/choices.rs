@@ -16,18 +16,18 @@ const WORDS: &str = "Answer the question using a single word or phrase.";
 /// The questions of `record` that offer options, each twice over: in words and by letter, in turn behind one another.
 pub fn paired(record: &Record) -> Result<Option<Record>, Box<dyn Error>> {
     let mut conversations = Vec::new();
+    let mut words_first = true;
     for [question, answer] in record.exchanges()? {
+        let question = question.trim_start_matches("<image>\n");
         let Some((stem, text)) = in_words(question, answer) else {
             continue;
         };
-        let by_letter = turns(question.trim_start_matches("<image>\n"), answer);
-        let in_words = turns(&format!("{stem}\n{WORDS}"), text);
-        let (first, second) = if conversations.len().is_multiple_of(8) {
-            (in_words, by_letter)
-        } else {
-            (by_letter, in_words)
-        };
-        conversations.extend(first.into_iter().chain(second));
+        let mut pair = [turns(&format!("{stem}\n{WORDS}"), text), turns(question, answer)];
+        if !words_first {
+            pair.reverse();
+        }
+        words_first = !words_first;
+        conversations.extend(pair.into_iter().flatten());
     }
     Ok((!conversations.is_empty()).then(|| Record {
         pictures: record.pictures.clone(),
@@ -38,8 +38,7 @@ pub fn paired(record: &Record) -> Result<Option<Record>, Box<dyn Error>> {
 
 /// The question without its options, and the text of the right one.
 fn in_words<'a>(question: &'a str, letter: &str) -> Option<(&'a str, &'a str)> {
-    let question = question.strip_suffix(LETTER)?.trim_start_matches("<image>\n");
-    let (stem, options) = question.split_once("\nA. ")?;
+    let (stem, options) = question.strip_suffix(LETTER)?.split_once("\nA. ")?;
     // Two options are yes and no in other words: what the question alone is answered with is neither.
     if options.lines().count() < 3 {
         return None;
