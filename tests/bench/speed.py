@@ -52,7 +52,7 @@ OUTSIDE_GOAL, BESIDE_GOAL, MEMORY_GOAL, RATE_GOAL = 0.03, 1.0, 600, 0.8
 
 
 def run_ours(command, model, data, out, tokens, more=()):
-    """What a run of all questions of `data` took and said; `outside` libtorch, `beside` the asking."""
+    """What a run of all questions of `data` took and said; `kept` is what the results keep of it."""
     shutil.rmtree(out / model.name / "mm-vet@all", ignore_errors=True)
     arguments = [command, "run", "--model", model, "--tasks", "mm-vet", "--data", data, "--out", out]
     arguments += ["--max-new-tokens", tokens, "--ignore-eos", "--no-dedupe", *more]
