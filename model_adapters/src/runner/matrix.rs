@@ -11,6 +11,7 @@ use tch::{Kind, Tensor};
 
 use crate::checkpoint::{QuantisedView, StoredQuantised, StoredTensor};
 use crate::runner::error::TorchError;
+use crate::runner::few_rows;
 use crate::runner::torch::{Placement, threads};
 
 /// A matrix `[outputs, inputs]`.
@@ -131,7 +132,16 @@ impl Matrix {
 
     /// `x Wᵀ + b`: `[.., inputs]` to `[.., outputs]`, accumulated in f32 and rounded once to the working dtype.
     pub fn linear(&self, x: &Tensor, bias: Option<&Tensor>) -> Result<Tensor, TorchError> {
-        self.with(|weight| Ok(x.f_linear(weight, bias)?))
+        if let Kept::Stored { stored, .. } = &self.kept {
+            let stored = stored.tensor.f_narrow(0, 0, self.outputs as i64)?;
+            if let Some(product) = few_rows(x, &stored, bias)? {
+                return Ok(product);
+            }
+        }
+        self.with(|weight| match few_rows(x, weight, bias)? {
+            Some(product) => Ok(product),
+            None => Ok(x.f_linear(weight, bias)?),
+        })
     }
 
     /// The rows of these numbers, `[n]` i64 on the device: `[n, inputs]` in the working dtype.
@@ -169,6 +179,14 @@ impl Matrix {
             }
         }
     }
+}
+
+/// `x Wᵀ + b` where there are few rows.
+fn few_rows(x: &Tensor, weight: &Tensor, bias: Option<&Tensor>) -> Result<Option<Tensor>, TorchError> {
+    Ok(match (few_rows::product(x, weight)?, bias) {
+        (Some(mut product), Some(bias)) => Some(product.f_add_(bias)?),
+        (product, _) => product,
+    })
 }
 
 /// Writes the first `rows` rows of `packed` to `halves`, shared out to threads.

@@ -12,6 +12,7 @@ mod clip;
 mod clock;
 mod device;
 mod error;
+mod few_rows;
 mod finite;
 mod generate;
 mod intern_vit;

@@ -1,8 +1,9 @@
 //! What is computed in and by what: dtypes, their place on a device, and facts about the libtorch in use.
 
+use std::ffi::{c_uint, c_void};
 use std::fmt;
 use std::str::FromStr;
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Mutex, OnceLock, PoisonError};
 
 use tch::Kind;
 
@@ -121,6 +122,43 @@ impl Placement {
 /// Threads that one libtorch operation uses; our own loops over weights use as many.
 pub(crate) fn threads() -> usize {
     usize::try_from(tch::get_num_threads()).unwrap_or(1).max(1)
+}
+
+/// Runs `work` on every one of these threads at the same time. They are libtorch's own: between its operations those
+/// wait in a loop for the next one, and others would have to share the processors with them.
+pub(crate) fn on_all_threads(work: &(dyn Fn() + Sync)) {
+    /// `GOMP_parallel` of GCC's OpenMP, which libtorch is linked with: function, argument, threads, flags.
+    type Parallel = unsafe extern "C" fn(extern "C" fn(*mut c_void), *mut c_void, c_uint, c_uint);
+    static PARALLEL: OnceLock<Option<Parallel>> = OnceLock::new();
+
+    extern "C" fn run(work: *mut c_void) {
+        // SAFETY: what `on_all_threads` gives below, borrowed until all threads are done.
+        let work = unsafe { *work.cast::<&(dyn Fn() + Sync)>() };
+        work();
+    }
+
+    let parallel = PARALLEL.get_or_init(|| {
+        let program = libloading::os::unix::Library::this();
+        // SAFETY: declared as in libgomp's `libgomp_g.h`.
+        unsafe { program.get::<Parallel>(b"GOMP_parallel\0") }
+            .ok()
+            .map(|symbol| *symbol)
+    });
+    let others = threads() - 1;
+    match parallel {
+        _ if others == 0 => work(),
+        // SAFETY: as declared; it returns when all threads have run `run`.
+        Some(parallel) => unsafe {
+            let mut work = work;
+            parallel(run, std::ptr::from_mut(&mut work).cast(), threads() as c_uint, 0);
+        },
+        None => std::thread::scope(|scope| {
+            for _ in 0..others {
+                scope.spawn(work);
+            }
+            work();
+        }),
+    }
 }
 
 /// Who chose the number of threads of one libtorch operation.
@@ -281,6 +319,17 @@ mod tests {
         assert!(version.starts_with("2."), "{version}");
         assert!(libtorch.threads >= 1);
         assert_eq!(libtorch.interop_threads, 1);
+    }
+
+    #[test]
+    fn work_runs_on_every_thread() {
+        let started = std::sync::Barrier::new(threads());
+        let runs = std::sync::atomic::AtomicUsize::new(0);
+        on_all_threads(&|| {
+            started.wait();
+            runs.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
+        });
+        assert_eq!(runs.into_inner(), threads());
     }
 
     #[test]
