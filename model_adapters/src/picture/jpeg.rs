@@ -95,25 +95,26 @@ fn decompress(bytes: &[u8]) -> Result<RgbPicture, PictureFault> {
         }
     };
     let mut image = header.to_colorspace(space).map_err(corrupt)?;
-    let mut row = vec![0; width * samples];
     // A header may claim more than the file holds.
-    let mut data = Vec::with_capacity((width * height * 3).min(RESERVED));
+    let mut data = Vec::with_capacity((width * height * samples).min(RESERVED));
     for _ in 0..height {
-        image.read_scanlines_into(&mut row).map_err(corrupt)?;
+        let read = data.len();
+        data.resize(read + width * samples, 0);
+        image.read_scanlines_into(&mut data[read..]).map_err(corrupt)?;
         if ran_dry.get() {
             return Err(corrupt("image file is truncated"));
-        }
-        match samples {
-            1 => data.extend(row.iter().flat_map(|&grey| [grey; 3])),
-            3 => data.extend_from_slice(&row),
-            _ => data.extend(
-                row.chunks_exact(4)
-                    .flat_map(|ink| rgb_of_inverted_cmyk([ink[0], ink[1], ink[2], ink[3]])),
-            ),
         }
     }
     // What follows the last row must be sound, but Pillow does not miss the end marker.
     image.finish().map_err(corrupt)?;
+    let data = match samples {
+        1 => data.into_iter().flat_map(|grey| [grey; 3]).collect(),
+        3 => data,
+        _ => {
+            let (inks, _) = data.as_chunks();
+            inks.iter().copied().flat_map(rgb_of_inverted_cmyk).collect()
+        }
+    };
     Ok(RgbPicture { width, height, data })
 }
 

@@ -1,6 +1,7 @@
 //! From the bytes of a picture file to the pixels that a vision tower sees, bit for bit as Pillow and the
 //! reference's processors make them (`preprocessing.md`).
 
+mod canvas;
 mod decode;
 mod gif;
 mod jpeg;

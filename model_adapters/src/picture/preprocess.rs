@@ -5,9 +5,10 @@ use std::fmt;
 
 use serde_json::Value;
 
+use crate::picture::canvas::Canvas;
 use crate::picture::decode::{MAX_PIXELS, PictureFault, RgbPicture};
 use crate::picture::processor::{Processor, Resize, UnsupportedSetting};
-use crate::picture::resample::{Window, resize_bicubic, resize_window};
+use crate::picture::resample::{CHANNELS, Window, resize_bicubic, resize_window};
 
 /// The shortest side that is taken: the reference mistakes a picture of 1 or 3 rows for one whose channels come
 /// first (`preprocessing.md` section 3.4).
@@ -100,9 +101,15 @@ impl Preprocess {
             )));
         }
         match (self.geometry, self.output_size()) {
-            (Geometry::Pad, _) if width != height => self.processed(&padded(picture, self.pad_colour())?),
-            (Geometry::Stretch, Some((width, height))) => self.processed(&resize_bicubic(picture, width, height)),
-            _ => self.processed(picture),
+            (Geometry::Pad, _) => {
+                let square = Canvas::square(picture, self.pad_colour());
+                within_limit(picture, square.width, square.height)?;
+                self.processed(&square)
+            }
+            (Geometry::Stretch, Some((width, height))) => {
+                self.processed(&Canvas::bare(&resize_bicubic(picture, width, height)))
+            }
+            _ => self.processed(&Canvas::bare(picture)),
         }
     }
 
@@ -132,19 +139,25 @@ impl Preprocess {
     }
 
     /// `int(255 * mean)` of each channel.
-    fn pad_colour(&self) -> [u8; 3] {
+    fn pad_colour(&self) -> [u8; CHANNELS] {
         self.processor.mean.map(|mean| (255.0 * mean) as u8)
     }
 
     /// Resized and cropped; of a picture that is cropped only the part that stays is computed.
-    fn processed(&self, picture: &RgbPicture) -> Result<RgbPicture, PictureFault> {
+    fn processed(&self, canvas: &Canvas<'_>) -> Result<RgbPicture, PictureFault> {
         let (width, height) = match self.processor.resize {
-            Some(resize) => resize.target(picture.width, picture.height),
-            None => (picture.width, picture.height),
+            Some(resize) => resize.target(canvas.width, canvas.height),
+            None => (canvas.width, canvas.height),
         };
         let Some((crop_width, crop_height)) = self.processor.crop else {
-            within_limit(picture, width, height)?;
-            return Ok(resize_bicubic(picture, width, height));
+            within_limit(canvas.picture, width, height)?;
+            let whole = Window {
+                left: 0,
+                top: 0,
+                width,
+                height,
+            };
+            return Ok(resize_window(canvas, width, height, whole));
         };
         let (columns, rows) = (
             Overlap::centred(width, crop_width),
@@ -156,11 +169,11 @@ impl Preprocess {
             width: columns.count,
             height: rows.count,
         };
-        let seen = resize_window(picture, width, height, window);
+        let seen = resize_window(canvas, width, height, window);
         if (seen.width, seen.height) == (crop_width, crop_height) {
             return Ok(seen);
         }
-        Ok(placed(&seen, (crop_width, crop_height), (columns.to, rows.to), [0; 3]))
+        Ok(on_black(&seen, (crop_width, crop_height), (columns.to, rows.to)))
     }
 }
 
@@ -194,20 +207,12 @@ impl Overlap {
     }
 }
 
-/// `expand2square`: in the middle of a square of `colour`; an odd difference leaves more at the right or bottom.
-fn padded(picture: &RgbPicture, colour: [u8; 3]) -> Result<RgbPicture, PictureFault> {
-    let side = picture.width.max(picture.height);
-    within_limit(picture, side, side)?;
-    let offset = ((side - picture.width) / 2, (side - picture.height) / 2);
-    Ok(placed(picture, (side, side), offset, colour))
-}
-
-/// The picture on a canvas of `size` (width, height) and one colour, its corner at `offset` (left, top).
-fn placed(picture: &RgbPicture, size: (usize, usize), offset: (usize, usize), colour: [u8; 3]) -> RgbPicture {
-    let mut data = colour.repeat(size.0 * size.1);
-    let rows = picture.data.chunks_exact(picture.width * 3);
-    for (canvas, row) in data.chunks_exact_mut(size.0 * 3).skip(offset.1).zip(rows) {
-        canvas[offset.0 * 3..][..row.len()].copy_from_slice(row);
+/// The picture on black of `size` (width, height), its corner at `offset` (left, top).
+fn on_black(picture: &RgbPicture, size: (usize, usize), offset: (usize, usize)) -> RgbPicture {
+    let mut data = vec![0; size.0 * size.1 * CHANNELS];
+    let rows = picture.data.chunks_exact(picture.width * CHANNELS);
+    for (line, row) in data.chunks_exact_mut(size.0 * CHANNELS).skip(offset.1).zip(rows) {
+        line[offset.0 * CHANNELS..][..row.len()].copy_from_slice(row);
     }
     RgbPicture {
         width: size.0,
@@ -303,8 +308,15 @@ mod tests {
             ((7, 4), &[9, 1, 2, 3, 4, 9, 9]),
         ];
         for ((width, height), line) in cases {
-            let square = padded(&counted(width, height), [9; 3]).unwrap();
-            assert_eq!((square.width, square.height), (line.len(), line.len()));
+            let side = line.len();
+            let window = Window {
+                left: 0,
+                top: 0,
+                width: side,
+                height: side,
+            };
+            let square = resize_window(&Canvas::square(&counted(width, height), [9; 3]), side, side, window);
+            assert_eq!((square.width, square.height), (side, side));
             let found = if width < height {
                 red(&square, 0)
             } else {

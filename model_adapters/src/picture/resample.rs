@@ -1,6 +1,7 @@
 //! Pillow's bicubic resize (`Resample.c`; `preprocessing.md` section 4). The passes stand here in plain Rust, and in
 //! [`super::resample_avx2`] for processors that have it.
 
+use crate::picture::canvas::{Canvas, Side};
 use crate::picture::decode::RgbPicture;
 #[cfg(target_arch = "x86_64")]
 use crate::picture::resample_avx2;
@@ -26,12 +27,14 @@ pub(crate) struct Window {
     pub(crate) height: usize,
 }
 
-/// The inputs of one output sample.
+/// The inputs of one output pixel.
 pub(super) struct Taps {
-    /// The first input sample.
+    /// The first input that lies in the picture.
     pub(super) start: usize,
-    /// Weights of the inputs from there on, with [`PRECISION`] fractional bits.
+    /// Weights of the inputs from there on to the picture's end, with [`PRECISION`] fractional bits.
     pub(super) weights: Vec<i32>,
+    /// What the sum of each channel starts from: [`ROUNDING`], and what the inputs beside the picture add.
+    pub(super) base: [i32; CHANNELS],
 }
 
 /// Resizes to `width` × `height`: horizontal pass first, 8 bits between the passes.
@@ -42,13 +45,14 @@ pub fn resize_bicubic(picture: &RgbPicture, width: usize, height: usize) -> RgbP
         width,
         height,
     };
-    resize_window(picture, width, height, window)
+    resize_window(&Canvas::bare(picture), width, height, window)
 }
 
-/// What `window` of the picture resized to `width` × `height` shows, without computing the rest.
-pub(crate) fn resize_window(picture: &RgbPicture, width: usize, height: usize, window: Window) -> RgbPicture {
-    let columns = (width != picture.width).then(|| taps(picture.width, width, window.left, window.width));
-    let lines = (height != picture.height).then(|| taps(picture.height, height, window.top, window.height));
+/// What `window` of the canvas resized to `width` × `height` shows, without computing the rest.
+pub(crate) fn resize_window(canvas: &Canvas<'_>, width: usize, height: usize, window: Window) -> RgbPicture {
+    let (across, down) = (canvas.columns(), canvas.rows());
+    let columns = (!across.stays(width)).then(|| taps(&across, canvas.colour, width, window.left, window.width));
+    let lines = (!down.stays(height)).then(|| taps(&down, canvas.colour, height, window.top, window.height));
 
     let (first, last) = match &lines {
         Some(lines) => (
@@ -61,8 +65,8 @@ pub(crate) fn resize_window(picture: &RgbPicture, width: usize, height: usize, w
         ),
         None => (window.top, window.top + window.height),
     };
-    let stride = picture.width * CHANNELS;
-    let needed = &picture.data[first * stride..last * stride];
+    let stride = canvas.picture.width * CHANNELS;
+    let needed = &canvas.picture.data[first * stride..last * stride];
     let narrowed = match &columns {
         Some(columns) => horizontal(needed, stride, columns),
         None => crop_columns(needed, stride, window.left, window.width),
@@ -78,9 +82,12 @@ pub(crate) fn resize_window(picture: &RgbPicture, width: usize, height: usize, w
     }
 }
 
-/// The taps of outputs `from .. from + count` of a pass from `input` to `output` samples.
-fn taps(input: usize, output: usize, from: usize, count: usize) -> Vec<Taps> {
-    let scale = input as f64 / output as f64;
+/// The taps of outputs `from .. from + count` of a pass along `side` to `output` pixels.
+///
+/// Beside the picture everything has `colour` in both passes: the weights of one output sum to 1 within a few units of
+/// their last place each, far less than half a sample, so that the first pass leaves one colour as it is.
+fn taps(side: &Side, colour: [u8; CHANNELS], output: usize, from: usize, count: usize) -> Vec<Taps> {
+    let scale = side.length as f64 / output as f64;
     let widening = scale.max(1.0);
     let support = SUPPORT * widening;
     // Multiplied with, as Pillow does: dividing by `widening` changes some weights.
@@ -90,7 +97,7 @@ fn taps(input: usize, output: usize, from: usize, count: usize) -> Vec<Taps> {
             let centre = (place as f64 + 0.5) * scale;
             // `as usize` truncates toward zero and takes negative values to 0.
             let start = (centre - support + 0.5) as usize;
-            let end = ((centre + support + 0.5) as usize).min(input);
+            let end = ((centre + support + 0.5) as usize).min(side.length);
             let mut exact: Vec<f64> = (0..end - start)
                 .map(|i| cubic(((i + start) as f64 - centre + 0.5) * narrowing))
                 .collect();
@@ -98,9 +105,16 @@ fn taps(input: usize, output: usize, from: usize, count: usize) -> Vec<Taps> {
             if sum != 0.0 {
                 exact.iter_mut().for_each(|weight| *weight /= sum);
             }
+            let weights: Vec<i32> = exact.into_iter().map(fixed_point).collect();
+            let before = side.picture.start.saturating_sub(start).min(weights.len());
+            let behind = end.saturating_sub(side.picture.end).min(weights.len());
+            let (seen, behind) = weights.split_at(weights.len() - behind);
+            let (before, seen) = seen.split_at(before);
+            let beside: i32 = before.iter().chain(behind).sum();
             Taps {
-                start,
-                weights: exact.into_iter().map(fixed_point).collect(),
+                start: start.saturating_sub(side.picture.start).min(side.picture.len()),
+                weights: seen.to_vec(),
+                base: colour.map(|sample| ROUNDING + beside * i32::from(sample)),
             }
         })
         .collect()
@@ -143,7 +157,7 @@ fn plain_horizontal(rows: &[u8], stride: usize, columns: &[Taps]) -> Vec<u8> {
     let mut out = Vec::with_capacity(rows.len() / stride * columns.len() * CHANNELS);
     for row in rows.chunks_exact(stride) {
         for taps in columns {
-            let mut sums = [ROUNDING; CHANNELS];
+            let mut sums = taps.base;
             for (pixel, &weight) in row[taps.start * CHANNELS..].chunks_exact(CHANNELS).zip(&taps.weights) {
                 sums[0] += i32::from(pixel[0]) * weight;
                 sums[1] += i32::from(pixel[1]) * weight;
@@ -177,7 +191,9 @@ fn plain_vertical(rows: &[u8], stride: usize, lines: &[Taps], first: usize) -> V
     let mut out = Vec::with_capacity(lines.len() * stride);
     let mut sums = vec![0; stride];
     for taps in lines {
-        sums.fill(ROUNDING);
+        for pixel in sums.chunks_exact_mut(CHANNELS) {
+            pixel.copy_from_slice(&taps.base);
+        }
         let start = (taps.start - first) * stride;
         for (row, &weight) in rows[start..].chunks_exact(stride).zip(&taps.weights) {
             for (sum, &sample) in sums.iter_mut().zip(row) {
@@ -225,7 +241,8 @@ mod tests {
             (6, 0, 0, &[4470245, -275941]),
         ];
         for (output, place, start, weights) in cases {
-            let taps = &taps(4, output, place, 1)[0];
+            let side = Canvas::bare(&grey_row(&[0; 4])).columns();
+            let taps = &taps(&side, [0; CHANNELS], output, place, 1)[0];
             assert_eq!((taps.start, &taps.weights[..]), (start, weights), "{place} of {output}");
         }
     }
@@ -264,18 +281,20 @@ mod tests {
             picture in any_picture(),
             width in 1..60_usize,
             height in 1..60_usize,
+            colour in any::<[u8; CHANNELS]>(),
         ) {
             if !std::arch::is_x86_feature_detected!("avx2") {
                 eprintln!("skipped: this processor has no AVX2");
                 return Ok(());
             }
+            let canvas = Canvas::square(&picture, colour);
             let stride = picture.width * CHANNELS;
-            let columns = taps(picture.width, width, 0, width);
+            let columns = taps(&canvas.columns(), colour, width, 0, width);
             let plain = plain_horizontal(&picture.data, stride, &columns);
             // SAFETY: this processor has AVX2.
             let wide = unsafe { resample_avx2::horizontal(&picture.data, stride, &columns) };
             prop_assert_eq!(&plain, &wide);
-            let (stride, lines) = (width * CHANNELS, taps(picture.height, height, 0, height));
+            let (stride, lines) = (width * CHANNELS, taps(&canvas.rows(), colour, height, 0, height));
             // SAFETY: as above.
             let wide = unsafe { resample_avx2::vertical(&plain, stride, &lines, 0) };
             prop_assert_eq!(plain_vertical(&plain, stride, &lines, 0), wide);
@@ -300,7 +319,28 @@ mod tests {
                 .take(window.height)
                 .flat_map(|row| row[left * 3..(left + window.width) * 3].to_vec())
                 .collect();
-            prop_assert_eq!(resize_window(&picture, width, height, window).data, part);
+            prop_assert_eq!(resize_window(&Canvas::bare(&picture), width, height, window).data, part);
+        }
+
+        #[test]
+        fn a_canvas_that_is_never_made_resizes_as_one_that_is(
+            picture in any_picture(),
+            colour in any::<[u8; CHANNELS]>(),
+            width in 1..40_usize,
+            height in 1..40_usize,
+        ) {
+            let canvas = Canvas::square(&picture, colour);
+            let mut made = RgbPicture {
+                width: canvas.width,
+                height: canvas.height,
+                data: colour.repeat(canvas.width * canvas.height),
+            };
+            let (left, top) = (canvas.columns().picture.start, canvas.rows().picture.start);
+            for (row, line) in picture.data.chunks_exact(picture.width * CHANNELS).enumerate() {
+                made.data[((top + row) * made.width + left) * CHANNELS..][..line.len()].copy_from_slice(line);
+            }
+            let window = Window { left: 0, top: 0, width, height };
+            prop_assert_eq!(resize_window(&canvas, width, height, window), resize_bicubic(&made, width, height));
         }
 
         #[test]

@@ -36,8 +36,10 @@ mod glibc {
     const M_TRIM_THRESHOLD: c_int = -1;
     /// Of `malloc.h`: from which size on an allocation is a mapping of its own, which goes back when it is freed.
     const M_MMAP_THRESHOLD: c_int = -3;
-    /// No activation is so large.
-    const LARGE: c_int = 1 << 30;
+    /// Above all that a run frees at one time.
+    const NEVER: c_int = 1 << 30;
+    /// The most that glibc takes: half of the heap of a thread.
+    const LARGEST: c_int = 32 << 20;
 
     unsafe extern "C" {
         /// Gives 0 where a glibc does not take the value, and then leaves all as it was.
@@ -46,6 +48,6 @@ mod glibc {
 
     pub fn keep_freed_memory() {
         // SAFETY: declared as in `malloc.h`; glibc locks what it changes, so other threads may allocate meanwhile.
-        let _taken = unsafe { (mallopt(M_MMAP_THRESHOLD, LARGE), mallopt(M_TRIM_THRESHOLD, LARGE)) };
+        let _taken = unsafe { (mallopt(M_MMAP_THRESHOLD, LARGEST), mallopt(M_TRIM_THRESHOLD, NEVER)) };
     }
 }

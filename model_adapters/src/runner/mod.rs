@@ -45,7 +45,7 @@ pub use device::{CudaStatus, Device};
 pub use error::{AnswerError, DeviceError, LoadError, TorchError};
 pub use generate::Generation;
 pub use loading::{Keep, Loading, free_memory};
-pub use memory::use_large_pages;
+pub use memory::{keep_freed_memory, use_large_pages};
 pub use model::VilaModel;
 pub use pass::Hashing;
 pub use settings::RunnerSettings;
