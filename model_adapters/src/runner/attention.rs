@@ -5,10 +5,11 @@
 
 use tch::{Kind, Tensor};
 
+use crate::runner::cpu_attention::{Seen, attention};
 use crate::runner::error::TorchError;
 use crate::runner::torch::Placement;
 
-/// Queries that are computed together on a CPU. libtorch's causal kernel there scores the first 512 keys for every
+/// Queries that are computed together on a CPU without AVX2. libtorch's causal kernel there scores the first 512 keys for every
 /// query; in strips of 64, each against the keys up to its end, 640 positions take three quarters of the time.
 const STRIP: i64 = 64;
 
@@ -48,6 +49,13 @@ impl Visible {
 /// Fused attention: scores and softmax in f32 inside the kernel; query head `a` uses key/value head `a / (A/K)`.
 /// Queries `[b, A, n, d]`, keys and values `[b, K, l, d]`; gives `[b, n, A · d]`.
 pub fn attend(query: &Tensor, keys: &Tensor, values: &Tensor, visible: &Visible) -> Result<Tensor, TorchError> {
+    let seen = match visible {
+        Visible::All => Seen::All,
+        Visible::Causal | Visible::Masked(_) | Visible::Strips(_) => Seen::UpToOwn,
+    };
+    if let Some(whole) = attention(query, keys, values, seen)? {
+        return join_heads(&whole.mixed);
+    }
     let grouped = query.size4()?.1 != keys.size4()?.1;
     let fused = |query: &Tensor, keys: &Tensor, values: &Tensor, mask: Option<&Tensor>, causal: bool| {
         let mixed = Tensor::f_scaled_dot_product_attention(query, keys, values, mask, 0.0, causal, None, grouped)?;
@@ -94,6 +102,10 @@ impl Partial {
     /// Queries `[b, A, n, d]` over keys and values `[b, K, l, d]`. `mask`, `[b, 1, n, l]`, is added to the scores:
     /// 0 or minus infinity.
     pub fn over(query: &Tensor, keys: &Tensor, values: &Tensor, mask: Option<&Tensor>) -> Result<Self, TorchError> {
+        let seen = mask.map_or(Seen::All, Seen::Masked);
+        if let Some(partial) = attention(query, keys, values, seen)? {
+            return Ok(partial);
+        }
         let (batch, heads, count, width) = query.size4()?;
         let kv_heads = keys.size4()?.1;
         if heads == kv_heads {

@@ -10,8 +10,8 @@ use tch::{Kind, Tensor};
 
 use crate::runner::error::TorchError;
 
-/// From here on libtorch's own product is as fast.
-const ROWS: usize = 32;
+/// Above this libtorch's own product is as fast.
+const ROWS: usize = 64;
 
 /// The values of a matrix `[outputs, inputs]`, row by row.
 #[derive(Debug, Clone, Copy)]

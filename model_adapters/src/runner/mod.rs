@@ -10,6 +10,7 @@ mod attention;
 mod batch;
 mod clip;
 mod clock;
+mod cpu_attention;
 mod device;
 mod error;
 mod few_rows;

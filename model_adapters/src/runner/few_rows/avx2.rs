@@ -2,7 +2,7 @@
 //! stretch of the inputs.
 
 use std::arch::x86_64::{
-    __m128i, __m256, _MM_HINT_T0, _mm_add_ps, _mm_add_ss, _mm_cvtss_f32, _mm_loadu_si128, _mm_movehdup_ps,
+    __m128i, __m256, _MM_HINT_T1, _mm_add_ps, _mm_add_ss, _mm_cvtss_f32, _mm_loadu_si128, _mm_movehdup_ps,
     _mm_movehl_ps, _mm_prefetch, _mm256_castps256_ps128, _mm256_castsi256_ps, _mm256_cvtepu16_epi32, _mm256_cvtph_ps,
     _mm256_extractf128_ps, _mm256_fmadd_ps, _mm256_loadu_ps, _mm256_setzero_ps, _mm256_slli_epi32,
 };
@@ -16,14 +16,12 @@ use crate::runner::torch::on_all_threads;
 const LANES: usize = 8;
 /// Rows and outputs whose sums are kept in registers at once: 12 of the 16, beside three of the matrix and one of a row.
 const TILE: (usize, usize) = (4, 3);
-/// Outputs between which a stretch of the rows is used again while it is near.
-const NEAR: usize = 4 * TILE.1;
-/// Inputs of a stretch.
+/// Outputs of a block: while one is computed, the next is fetched.
+const BLOCK: usize = 4 * TILE.1;
+/// Inputs of a stretch, of which all rows together stay in the nearest cache.
 const STRETCH: usize = 256;
 /// Outputs that a thread takes at a time.
-const SHARE: usize = 8 * NEAR;
-/// Bytes that are fetched ahead at once.
-const LINE: usize = 64;
+const SHARE: usize = 8 * BLOCK;
 
 /// Whether this processor has what the module is written in, and rows of `inputs` fill their registers.
 pub fn suits(inputs: usize) -> bool {
@@ -75,7 +73,7 @@ impl Value for bf16 {
 /// [`suits`].
 pub fn multiply<V: Value>(x: &[f32], weight: &[V], inputs: usize, out: &mut [f32]) {
     let product = Product {
-        x: x.as_ptr(),
+        x: &by_stretches(x, inputs),
         rows: x.len() / inputs,
         weight,
         inputs,
@@ -87,24 +85,37 @@ pub fn multiply<V: Value>(x: &[f32], weight: &[V], inputs: usize, out: &mut [f32
         "one sum for each row and output"
     );
     let next = AtomicUsize::new(0);
+    let take = || next.fetch_add(SHARE, Ordering::Relaxed);
     on_all_threads(&|| {
         let mut sums = Vec::new();
-        loop {
-            let from = next.fetch_add(SHARE, Ordering::Relaxed);
-            if from >= product.outputs {
-                return;
-            }
-            let end = (from + SHARE).min(product.outputs);
-            for near in (from..end).step_by(NEAR) {
+        let mut share = take();
+        while share < product.outputs {
+            let (end, following) = ((share + SHARE).min(product.outputs), take());
+            for from in (share..end).step_by(BLOCK) {
+                let count = BLOCK.min(end - from);
+                let ahead = if from + count < end { from + count } else { following };
                 // SAFETY: these outputs are this thread's alone.
-                unsafe { product.compute(near, NEAR.min(end - near), &mut sums) };
+                unsafe { product.compute(from, count, ahead, &mut sums) };
             }
+            share = following;
         }
     });
 }
 
+/// The rows of `x`, stretch by stretch: far apart, as they lie in `x`, rows drive one another from the nearest cache.
+fn by_stretches(x: &[f32], inputs: usize) -> Vec<f32> {
+    let mut packed = Vec::with_capacity(x.len());
+    for start in (0..inputs).step_by(STRETCH) {
+        let stretch = start..inputs.min(start + STRETCH);
+        x.chunks_exact(inputs)
+            .for_each(|row| packed.extend_from_slice(&row[stretch.clone()]));
+    }
+    packed
+}
+
 struct Product<'a, V> {
-    x: *const f32,
+    /// As [`by_stretches`] gives it.
+    x: &'a [f32],
     rows: usize,
     weight: &'a [V],
     inputs: usize,
@@ -112,40 +123,63 @@ struct Product<'a, V> {
     out: *mut f32,
 }
 
-// SAFETY: the threads read `x`, and write to places of `out` that differ.
+// SAFETY: the threads write to places of `out` that differ.
 unsafe impl<V: Sync> Sync for Product<'_, V> {}
 
 /// Of up to four rows and three outputs; those of rows that are not there are never looked at.
 type Sums = [[__m256; TILE.1]; TILE.0];
 
+/// Some of the inputs.
+#[derive(Clone, Copy)]
+struct Stretch {
+    start: usize,
+    length: usize,
+}
+
+/// What is fetched while something else is computed.
+#[derive(Clone, Copy)]
+struct Ahead {
+    at: *const i8,
+    /// Bytes for every register of inputs, at most two lines.
+    pace: usize,
+}
+
+impl Ahead {
+    const NOTHING: Self = Self {
+        at: std::ptr::null(),
+        pace: 0,
+    };
+}
+
 impl<V: Value> Product<'_, V> {
-    /// Computes `count` outputs of all rows, from the `from`-th on.
+    /// Computes `count` outputs of all rows, from the `from`-th on, and fetches as many from `ahead` on.
     ///
     /// # Safety
     ///
     /// No other thread may compute any of them, and the processor must be one that [`suits`].
     #[target_feature(enable = "avx2,fma,f16c")]
-    unsafe fn compute(&self, from: usize, count: usize, sums: &mut Vec<Sums>) {
+    unsafe fn compute(&self, from: usize, count: usize, ahead: usize, sums: &mut Vec<Sums>) {
         let (wide, high) = (count / TILE.1, self.rows.div_ceil(TILE.0));
         sums.clear();
         sums.resize(wide * high, [[_mm256_setzero_ps(); TILE.1]; TILE.0]);
+        let mut ahead = Ahead {
+            at: self.weight.as_ptr().wrapping_add(ahead * self.inputs).cast(),
+            pace: TILE.1 * LANES * size_of::<V>() / high,
+        };
         for start in (0..self.inputs).step_by(STRETCH) {
-            let inputs = STRETCH.min(self.inputs - start);
+            let stretch = Stretch {
+                start,
+                length: STRETCH.min(self.inputs - start),
+            };
             for (number, sums) in sums.iter_mut().enumerate() {
-                let (row, output) = (number / wide * TILE.0, from + number % wide * TILE.1);
-                // The outputs behind these, as many and as far as this stretch.
-                let ahead = (from + count) * self.inputs + start * count;
-                let ahead = self
-                    .weight
-                    .as_ptr()
-                    .wrapping_add(ahead)
-                    .wrapping_byte_add(number * inputs / LANES * LINE);
+                let (row, output) = (number % high * TILE.0, from + number / high * TILE.1);
                 // SAFETY: rows, outputs and inputs lie within the product.
-                unsafe { self.add_rows(row, output, start, inputs, sums, ahead) };
+                unsafe { self.add_rows(row, output, stretch, sums, ahead) };
+                ahead.at = ahead.at.wrapping_byte_add(stretch.length / LANES * ahead.pace);
             }
         }
         for (number, sums) in sums.iter().enumerate() {
-            let (row, output) = (number / wide * TILE.0, from + number % wide * TILE.1);
+            let (row, output) = (number % high * TILE.0, from + number / high * TILE.1);
             for (row, sums) in (row..self.rows).zip(sums) {
                 for (output, &sum) in (output..).zip(sums) {
                     // SAFETY: within the product, and this thread's.
@@ -156,38 +190,35 @@ impl<V: Value> Product<'_, V> {
         for output in from + wide * TILE.1..from + count {
             for row in 0..self.rows {
                 let mut sums = [[_mm256_setzero_ps()]];
-                // SAFETY: as above.
-                unsafe {
-                    self.add(row, output, 0, self.inputs, &mut sums, std::ptr::null());
-                    *self.out.add(row * self.outputs + output) = total(sums[0][0]);
+                for start in (0..self.inputs).step_by(STRETCH) {
+                    let stretch = Stretch {
+                        start,
+                        length: STRETCH.min(self.inputs - start),
+                    };
+                    // SAFETY: as above.
+                    unsafe { self.add(row, output, stretch, &mut sums, Ahead::NOTHING) };
                 }
+                // SAFETY: as above.
+                unsafe { *self.out.add(row * self.outputs + output) = total(sums[0][0]) };
             }
         }
     }
 
-    /// Adds the products of inputs `start ..` to the sums of up to four rows from `row` on, and of three outputs.
+    /// Adds the products of a stretch to the sums of up to four rows from `row` on, and of three outputs.
     ///
     /// # Safety
     ///
     /// Row, outputs and inputs must be there, and the processor must be one that [`suits`].
     #[inline]
     #[target_feature(enable = "avx2,fma,f16c")]
-    unsafe fn add_rows(
-        &self,
-        row: usize,
-        output: usize,
-        start: usize,
-        inputs: usize,
-        sums: &mut Sums,
-        ahead: *const V,
-    ) {
+    unsafe fn add_rows(&self, row: usize, output: usize, stretch: Stretch, sums: &mut Sums, ahead: Ahead) {
         // SAFETY: the caller's promise, and there are as many rows as each case names.
         unsafe {
             match (self.rows - row, sums) {
-                (1, [first, ..]) => self.add(row, output, start, inputs, std::array::from_mut(first), ahead),
-                (2, [sums @ .., _, _]) => self.add::<2, 3>(row, output, start, inputs, sums, ahead),
-                (3, [sums @ .., _]) => self.add::<3, 3>(row, output, start, inputs, sums, ahead),
-                (_, sums) => self.add(row, output, start, inputs, sums, ahead),
+                (1, [first, ..]) => self.add(row, output, stretch, std::array::from_mut(first), ahead),
+                (2, [sums @ .., _, _]) => self.add::<2, 3>(row, output, stretch, sums, ahead),
+                (3, [sums @ .., _]) => self.add::<3, 3>(row, output, stretch, sums, ahead),
+                (_, sums) => self.add(row, output, stretch, sums, ahead),
             }
         }
     }
@@ -204,23 +235,25 @@ impl<V: Value> Product<'_, V> {
         &self,
         row: usize,
         output: usize,
-        start: usize,
-        inputs: usize,
+        Stretch { start, length }: Stretch,
         sums: &mut [[__m256; N]; R],
-        ahead: *const V,
+        ahead: Ahead,
     ) {
-        let place = |line: usize| line * self.inputs + start;
-        let x: [*const f32; R] = std::array::from_fn(|at| self.x.wrapping_add(place(row + at)));
-        let weight: [*const V; N] = std::array::from_fn(|at| self.weight.as_ptr().wrapping_add(place(output + at)));
+        let x = self.x.as_ptr().wrapping_add(start * self.rows + row * length);
+        let x: [*const f32; R] = std::array::from_fn(|at| x.wrapping_add(at * length));
+        let weight = self.weight.as_ptr().wrapping_add(output * self.inputs + start);
+        let weight: [*const V; N] = std::array::from_fn(|at| weight.wrapping_add(at * self.inputs));
         let mut kept = *sums;
-        for at in (0..inputs).step_by(LANES) {
+        for at in (0..length).step_by(LANES) {
             let mut outputs = [_mm256_setzero_ps(); N];
             // SAFETY: the caller's promise; fetching ahead is allowed from anywhere.
             unsafe {
                 for (values, weight) in outputs.iter_mut().zip(&weight) {
                     *values = V::eight(weight.add(at));
                 }
-                _mm_prefetch::<_MM_HINT_T0>(ahead.wrapping_byte_add(at / LANES * LINE).cast());
+                let next = ahead.at.wrapping_add(at / LANES * ahead.pace);
+                _mm_prefetch::<_MM_HINT_T1>(next);
+                _mm_prefetch::<_MM_HINT_T1>(next.wrapping_add(ahead.pace / 2));
                 for (sums, x) in kept.iter_mut().zip(&x) {
                     let x = _mm256_loadu_ps(x.add(at));
                     for (sum, &values) in sums.iter_mut().zip(&outputs) {
