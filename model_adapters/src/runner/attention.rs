@@ -9,8 +9,9 @@ use crate::runner::cpu_attention::{Seen, attention};
 use crate::runner::error::TorchError;
 use crate::runner::torch::Placement;
 
-/// Queries that are computed together on a CPU without AVX2. libtorch's causal kernel there scores the first 512 keys for every
-/// query; in strips of 64, each against the keys up to its end, 640 positions take three quarters of the time.
+/// Queries that are computed together on a CPU that [`attention`] does not know. libtorch's causal kernel there scores
+/// the first 512 keys for every query; in strips of 64, each against the keys up to its end, 640 positions take three
+/// quarters of the time.
 const STRIP: i64 = 64;
 
 /// Which keys a query may see, the same in every layer.

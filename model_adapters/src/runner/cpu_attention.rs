@@ -12,7 +12,7 @@ use crate::runner::attention::Partial;
 use crate::runner::error::TorchError;
 
 /// Fewer queries of a head are not worth rearranging its keys.
-const QUERIES: usize = 4;
+const QUERIES: usize = 16;
 
 /// Which keys a query sees.
 #[derive(Debug, Clone, Copy)]

@@ -252,6 +252,11 @@ impl VilaModel {
         &self.llama
     }
 
+    /// What the cache of questions asked alone takes, which stays for the next one.
+    pub(crate) fn cache_bytes(&self) -> usize {
+        self.cache.as_ref().map_or(0, KvCache::bytes)
+    }
+
     /// The end tokens.
     pub(crate) fn eos(&self) -> &[u32] {
         &self.eos

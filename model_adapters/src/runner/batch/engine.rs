@@ -334,6 +334,7 @@ impl<'a> Engine<'a> {
                 .generate_watched(&question.tokens, &question.pictures, question.limits, &mut watch)
         });
         self.work.measured += 1;
+        self.work.kv_bytes = self.work.kv_bytes.max(self.kv_bytes());
         let alone = match alone {
             Ok(generation) => generation,
             Err(AnswerError::Sample(reason)) => return Ok(Err(reason)),
@@ -370,17 +371,24 @@ impl<'a> Engine<'a> {
         self.cohorts.iter().map(|cohort| cohort.rows.len()).sum()
     }
 
-    /// Bytes of keys and values in flight, every shared segment once.
+    /// Bytes of keys and values that are held, every shared segment once.
     fn kv_bytes(&self) -> usize {
         let mut segments: Vec<&Rc<Segment>> = Vec::new();
-        for segment in self.cohorts.iter().filter_map(|cohort| cohort.segment.as_ref()) {
+        let prefixes = self.in_flight.values().filter_map(|(_, prefix)| prefix.as_deref());
+        let kept = prefixes.filter_map(|prefix| prefix.segment.get());
+        for segment in self
+            .cohorts
+            .iter()
+            .filter_map(|cohort| cohort.segment.as_ref())
+            .chain(kept)
+        {
             if !segments.iter().any(|known| Rc::ptr_eq(known, segment)) {
                 segments.push(segment);
             }
         }
         let shared: usize = segments.iter().map(|segment| segment.bytes()).sum();
         let own: usize = self.cohorts.iter().map(|cohort| cohort.cache.bytes()).sum();
-        shared + own
+        shared + own + self.model.cache_bytes()
     }
 }
 

@@ -126,7 +126,7 @@ fn the_work_is_what_it_must_be() {
     assert_eq!(per_position, 2 * 3 * 2 * 8 * 4);
     // Before anything ends: prefixes of groups one and three, then own positions with room for the answers.
     let first = 6 + 5 * (5 + 5);
-    let (second, third) = (9 + 32, 8 + 2 * (1 + 2));
+    let (second, third) = (9 + 40, 8 + 2 * (1 + 2));
     assert_eq!(
         work,
         Work {
@@ -263,6 +263,18 @@ fn the_work_of_every_workload_is_what_it_must_be() {
             79,
             237,
         ),
+        // Longer than caches are at first.
+        (
+            Shape {
+                pictures: 2,
+                questions: 1,
+                own: 6,
+                answer: 140,
+            },
+            2 * (6 + 6),
+            139,
+            278,
+        ),
     ];
     for (shape, prefilled, decode_steps, decoded) in cases {
         let mut model = model(None);
@@ -270,15 +282,15 @@ fn the_work_of_every_workload_is_what_it_must_be() {
         let all = shape.pictures * shape.questions;
         let per_position = model.llama().bytes_per_position();
         // Before anything ends: where questions share, the prefix once and what is the question's own; room for the
-        // answer, at first for 32 tokens at most.
-        let answers = all * shape.answer.min(32);
+        // answer, at first for 128 tokens at most.
+        let answers = all * shape.answer.min(128);
         let kv = if shape.questions > 1 {
             shape.pictures * (6 + shape.own - 1) + all + answers
         } else {
             all * (6 + shape.own) + answers
         };
         // Where that is not enough the cache grows, at last to the room of the whole answer but its last token.
-        let kv = kv.max(if shape.answer > 32 {
+        let kv = kv.max(if shape.answer > 128 {
             all * (6 + shape.own + shape.answer - 1)
         } else {
             0
@@ -293,7 +305,7 @@ fn the_work_of_every_workload_is_what_it_must_be() {
                 prompt_positions: all * (6 + shape.own),
                 decode_steps,
                 decoded,
-                kv_bytes: kv * per_position,
+                kv_bytes: kv * per_position + model.cache_bytes(),
                 ..Work::default()
             }
         );
