@@ -303,6 +303,18 @@ mod tests {
     }
 
     #[test]
+    fn a_key_that_is_no_number_is_seen_in_every_query() {
+        if skipped() {
+            return;
+        }
+        let (x, keys) = (random([1, 1, 20, 8], 9), random([1, 1, 20, 8], 10));
+        let _key = keys.narrow(2, 7, 1).fill_(f64::NAN);
+        let partial = attention(&x, &keys, &x, Seen::All).unwrap().unwrap();
+        assert!(bool::try_from(partial.mixed.isnan().all()).unwrap());
+        assert!(bool::try_from(partial.weight.isnan().all()).unwrap());
+    }
+
+    #[test]
     fn what_does_not_suit_is_left_to_libtorch() {
         let left =
             |query: &Tensor, keys: &Tensor, seen: Seen<'_>| attention(query, keys, keys, seen).unwrap().is_none();

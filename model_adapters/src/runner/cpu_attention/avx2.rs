@@ -3,7 +3,7 @@
 //! registers.
 
 use std::arch::x86_64::{
-    __m256, _CMP_GE_OQ, _mm_add_ps, _mm_cvtss_f32, _mm_max_ps, _mm_movehdup_ps, _mm_movehl_ps, _mm256_add_epi32,
+    __m256, _CMP_NLT_UQ, _mm_add_ps, _mm_cvtss_f32, _mm_max_ps, _mm_movehdup_ps, _mm_movehl_ps, _mm256_add_epi32,
     _mm256_add_ps, _mm256_and_ps, _mm256_castps256_ps128, _mm256_castsi256_ps, _mm256_cmp_ps, _mm256_cvtps_epi32,
     _mm256_extractf128_ps, _mm256_fmadd_ps, _mm256_fnmadd_ps, _mm256_loadu_ps, _mm256_max_ps, _mm256_mul_ps,
     _mm256_round_ps, _mm256_set1_epi32, _mm256_set1_ps, _mm256_setzero_ps, _mm256_slli_epi32, _mm256_storeu_ps,
@@ -277,7 +277,7 @@ fn exponentials(scores: &mut [f32]) -> (f32, f32) {
     (highest, _mm_cvtss_f32(_mm_add_ps(two, _mm_movehdup_ps(two))))
 }
 
-/// `e^x` for x of at most 0, to about one unit of the last place; 0 below -87. `x = n ln 2 + r` with |r| at most half of
+/// `e^x` for x of at most 0, to about one unit of the last place; 0 below -87, NaN of NaN. `x = n ln 2 + r` with |r| at most half of
 /// ln 2, and `e^r` by its series.
 #[inline]
 #[target_feature(enable = "avx2,fma")]
@@ -286,7 +286,7 @@ fn exponential(x: __m256) -> __m256 {
     const LN_2: (f32, f32) = (0.693_359_4, -2.121_944_4e-4);
     /// Of r^7 down to r^2.
     const SERIES: [f32; 6] = [1.0 / 5040.0, 1.0 / 720.0, 1.0 / 120.0, 1.0 / 24.0, 1.0 / 6.0, 0.5];
-    let is_near = _mm256_cmp_ps::<_CMP_GE_OQ>(x, _mm256_set1_ps(-87.0));
+    let is_near = _mm256_cmp_ps::<_CMP_NLT_UQ>(x, _mm256_set1_ps(-87.0));
     let n = _mm256_round_ps::<0>(_mm256_mul_ps(x, _mm256_set1_ps(std::f32::consts::LOG2_E)));
     let r = _mm256_fnmadd_ps(n, _mm256_set1_ps(LN_2.0), x);
     let r = _mm256_fnmadd_ps(n, _mm256_set1_ps(LN_2.1), r);

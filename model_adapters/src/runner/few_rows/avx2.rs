@@ -223,7 +223,7 @@ impl<V: Value> Product<'_, V> {
         }
     }
 
-    /// As [`Self::add_rows`], for `R` rows and `N` outputs. A line from `ahead` on is fetched with every register of the
+    /// As [`Self::add_rows`], for `R` rows and `N` outputs. What lies `ahead` is fetched with every register of the
     /// matrix.
     ///
     /// # Safety
