@@ -11,8 +11,8 @@ use tch::{Kind, Tensor};
 
 use crate::checkpoint::{QuantisedView, StoredQuantised, StoredTensor};
 use crate::runner::error::TorchError;
-use crate::runner::few_rows;
 use crate::runner::torch::{Placement, threads};
+use crate::runner::{few_rows, many_rows};
 
 /// A matrix `[outputs, inputs]`.
 #[derive(Debug)]
@@ -138,9 +138,14 @@ impl Matrix {
                 return Ok(product);
             }
         }
-        self.with(|weight| match few_rows(x, weight, bias)? {
-            Some(product) => Ok(product),
-            None => Ok(x.f_linear(weight, bias)?),
+        self.with(|weight| {
+            if let Some(product) = few_rows(x, weight, bias)? {
+                return Ok(product);
+            }
+            match many_rows::product(x, weight, bias)? {
+                Some(product) => Ok(product),
+                None => Ok(x.f_linear(weight, bias)?),
+            }
         })
     }
 

@@ -34,12 +34,11 @@ mod glibc {
 
     /// Of `malloc.h`: how much free memory at the end of the heap goes back to the system.
     const M_TRIM_THRESHOLD: c_int = -1;
-    /// Of `malloc.h`: from which size on an allocation is a mapping of its own, which goes back when it is freed.
-    const M_MMAP_THRESHOLD: c_int = -3;
+    /// Of `malloc.h`: how many allocations may be mappings of their own, which go back when they are freed. A threshold
+    /// of their size would not do: the most that glibc takes is 32 MiB.
+    const M_MMAP_MAX: c_int = -4;
     /// Above all that a run frees at one time.
     const NEVER: c_int = 1 << 30;
-    /// The most that glibc takes: half of the heap of a thread.
-    const LARGEST: c_int = 32 << 20;
 
     unsafe extern "C" {
         /// Gives 0 where a glibc does not take the value, and then leaves all as it was.
@@ -48,6 +47,6 @@ mod glibc {
 
     pub fn keep_freed_memory() {
         // SAFETY: declared as in `malloc.h`; glibc locks what it changes, so other threads may allocate meanwhile.
-        let _taken = unsafe { (mallopt(M_MMAP_THRESHOLD, LARGEST), mallopt(M_TRIM_THRESHOLD, NEVER)) };
+        let _taken = unsafe { (mallopt(M_MMAP_MAX, 0), mallopt(M_TRIM_THRESHOLD, NEVER)) };
     }
 }

@@ -21,6 +21,7 @@ mod kv_cache;
 mod layers;
 mod llama;
 mod loading;
+mod many_rows;
 mod matrix;
 mod memory;
 mod model;

@@ -21,17 +21,20 @@ impl Llama {
         let Some(layer) = self.layers.first() else {
             return Ok(None);
         };
-        let Some(sample) = layer.mlp.gate.ready() else {
+        let gate = &layer.mlp.gate;
+        let Some(sample) = gate.ready() else {
             return Ok(None);
         };
         let (outputs, inputs) = sample.size2()?;
         let x = Tensor::f_rand([ROWS, inputs], self.placement.options())?;
-        let product = fastest(|| x.f_linear(&sample, None::<&Tensor>))?;
+        // The machine's rate is that of the fastest product at hand.
+        let libtorch = fastest(|| Ok(x.f_linear(&sample, None::<&Tensor>)?))?;
+        let product = fastest(|| gate.forward(&x))?.min(libtorch);
         // Every decoder matrix once, as a decode step reads them; a sum does nothing else.
         let matrices: Vec<Tensor> = self.matrices();
         let reading = fastest(|| {
-            let sums: Result<Vec<Tensor>, _> = matrices.iter().map(|matrix| matrix.f_sum(None)).collect();
-            Tensor::f_stack(&sums?, 0)
+            let sums: Result<Vec<Tensor>, tch::TchError> = matrices.iter().map(|matrix| matrix.f_sum(None)).collect();
+            Ok(Tensor::f_stack(&sums?, 0)?)
         })?;
         let matrix_rate = (2 * ROWS * inputs * outputs) as f64 / product;
         let read_rate = self.bytes_of(self.weights_of_layers()) / reading;
@@ -84,7 +87,7 @@ impl Llama {
 }
 
 /// Seconds of the fastest of some runs of `work`, whose result is waited for.
-fn fastest(work: impl Fn() -> Result<Tensor, tch::TchError>) -> Result<f64, TorchError> {
+fn fastest(work: impl Fn() -> Result<Tensor, TorchError>) -> Result<f64, TorchError> {
     let mut fastest = f64::INFINITY;
     for _ in 0..TIMES {
         let start = Instant::now();
