@@ -22,8 +22,8 @@ const HALVES: usize = 2;
 const COLUMNS: usize = HALVES * LANES;
 /// Rows whose sums with a panel are kept in registers at once: 28 of the 32, two of a panel and one of a row.
 const ROWS: usize = 14;
-/// Inputs of a stretch. Rows of a tile lie in the nearest cache for so long, panels in the next one.
-const STRETCH: usize = 384;
+/// Inputs of a stretch, at most. Rows of a tile lie in the nearest cache for so long, panels in the next one.
+const STRETCH: usize = 512;
 /// Panels that rows are read for at once.
 const PANELS: usize = 4;
 /// Outputs of a task.
@@ -56,8 +56,9 @@ pub fn multiply(x: &[f32], weight: &[f32], bias: Option<&[f32]>, inputs: usize, 
         "one sum for each row and output"
     );
     let groups = outputs.div_ceil(WIDTH);
-    let parts = (TASKS * threads()).div_ceil(groups.max(1)).min(rows.div_ceil(HEIGHT));
-    let part = rows.div_ceil(parts).next_multiple_of(ROWS);
+    let wanted = (TASKS * threads()).div_ceil(groups.max(1));
+    let part = rows.div_ceil(wanted.min(rows.div_ceil(HEIGHT))).next_multiple_of(ROWS);
+    let parts = rows.div_ceil(part);
     let next = AtomicUsize::new(0);
     let take = || next.fetch_add(1, Ordering::Relaxed);
     on_all_threads(&|| {
@@ -159,8 +160,12 @@ impl Product<'_> {
         let tiles = task.rows.len().div_ceil(ROWS) * panels;
         let pace = task.outputs.len().div_ceil(tiles.max(1));
         let rows_ahead = ROWS.div_ceil(panels.max(1));
-        for start in (0..self.inputs).step_by(STRETCH) {
-            let length = STRETCH.min(self.inputs - start);
+        let stretch = self
+            .inputs
+            .div_ceil(self.inputs.div_ceil(STRETCH))
+            .next_multiple_of(LANES);
+        for start in (0..self.inputs).step_by(stretch) {
+            let length = stretch.min(self.inputs - start);
             for (number, panel) in room.panels.chunks_exact_mut(STRETCH).take(panels).enumerate() {
                 let first = task.outputs.start + number * COLUMNS;
                 self.turn(
@@ -169,7 +174,7 @@ impl Product<'_> {
                     &mut panel[..length],
                 );
             }
-            let mut ahead = match start + STRETCH {
+            let mut ahead = match start + stretch {
                 behind if behind < self.inputs => task.outputs.start * self.inputs + behind,
                 _ => task.following * self.inputs,
             };
